@@ -91,10 +91,9 @@ def test_a_picture_that_does_not_come_leaves_a_preview_that_says_so(page: Page, 
     uid = tagged(sources.spool, sources.worklist, 1, size=1100).study_instance_uid
     page.route(lambda url: "/images/" in url and not url.endswith("/preview"), lambda route: route.abort())
     opened(page, address, uid)
-    expect(page.locator("#preview")).to_have_text("Preview only: the full picture did not come")
-    expect(page.locator("#trouble")).to_be_visible()
+    expect(page.locator("#preview")).to_contain_text("Preview only, the full picture did not come: The server does not")
     page.unroute_all()
-    page.locator("#again").click()
+    page.get_by_role("button", name="Load it again").click()
     expect(page.locator("#preview")).to_be_hidden()
 
 
@@ -278,6 +277,19 @@ def test_patients_of_two_issuers_are_never_mixed_and_an_id_alone_says_so(page: P
     page.get_by_role("button", name="Next to it: 2025-01-01").click()
     expect(page.locator("#caption-2")).to_contain_text("ID without issuer: may be another patient's")
     expect(page.get_by_text("ID 8 (issuer not stated)")).to_be_visible()
+
+
+def test_what_goes_wrong_with_other_studies_is_said_in_their_place(page: Page, place: tuple[str, Sources]):
+    address, sources = place
+    uid = a_study(sources, "one", Patient("7", "NORTH"))
+    refused = {"status": 503, "content_type": "application/json", "body": '{"error": "the disk is away"}'}
+    page.route("**/patient", lambda route: route.fulfill(**refused))
+    opened(page, address, uid)
+    expect(page.locator("#other-studies .warning")).to_have_text("the disk is away")
+    expect(page.locator("#trouble")).to_be_hidden()
+    page.unroute_all()
+    page.get_by_role("button", name="Look again").click()
+    expect(page.locator("#other-studies")).to_contain_text("No other study with this Patient ID and issuer")
 
 
 def test_the_next_study_opens_by_mouse_and_upright(page: Page, place: tuple[str, Sources]):

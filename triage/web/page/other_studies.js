@@ -31,9 +31,8 @@ export class OtherStudies {
   #asking = 0;
   #found = null;
 
-  /** `run` runs an action and shows its error, `open` opens a study, `nextTo` shows one next to the picture. */
-  constructor(run, open, nextTo) {
-    this.run = run;
+  /** `open` opens a study, `nextTo` shows one next to the picture. */
+  constructor(open, nextTo) {
     this.open = open;
     this.nextTo = nextTo;
   }
@@ -51,17 +50,27 @@ export class OtherStudies {
     this.element.replaceChildren();
   }
 
+  /** Load them; what goes wrong is said in their place, where it hides no other message. */
   async load(uid) {
     const asking = ++this.#asking;
     this.#show([element("p", { className: "quiet" }, TEXTS.reading)]);
-    const found = await server.get(`/api/studies/${uid}/patient`).catch((error) => {
-      if (error.status !== 404 || asking !== this.#asking) throw error;
-      return null; // no image was assessed yet
-    });
+    const lines = await this.#asked(uid, asking);
     if (asking !== this.#asking) return;
-    this.#found = found;
-    if (!found) return this.clear();
-    this.#show(this.#lines(found, uid));
+    if (lines) this.#show(lines);
+    else this.clear();
+  }
+
+  /** Return what is shown; null if no image was assessed yet. */
+  async #asked(uid, asking) {
+    try {
+      const found = await server.get(`/api/studies/${uid}/patient`);
+      if (asking === this.#asking) this.#found = found;
+      return this.#lines(found, uid);
+    } catch (error) {
+      if (!(error instanceof server.Refused)) throw error;
+      if (error.status === 404) return null;
+      return [element("p", { className: "warning" }, error.message), this.#again(uid)];
+    }
   }
 
   #show(lines) {
@@ -76,8 +85,12 @@ export class OtherStudies {
     if (!lines.length && found.complete) lines.push(quiet(TEXTS.none));
     for (const [why, count] of Object.entries(found.left_out)) lines.push(quiet(LEFT_OUT[why](count)));
     if (found.more) lines.push(quiet(TEXTS.more(found.more)));
-    if (!found.complete) lines.push(quiet(TEXTS.looking), this.#button(TEXTS.again, "", () => this.run(() => this.load(uid))));
+    if (!found.complete) lines.push(quiet(TEXTS.looking), this.#again(uid));
     return lines;
+  }
+
+  #again(uid) {
+    return this.#button(TEXTS.again, "", () => this.load(uid));
   }
 
   #study(each) {

@@ -9,7 +9,8 @@ import { View } from "./view.js";
 const TEXTS = {
   loading: "Loading the image…",
   preview: "Preview: the full picture is being loaded",
-  kept: "Preview only: the full picture did not come",
+  kept: "Preview only, the full picture did not come",
+  again: "Load it again",
   broken: "This object cannot be shown: ",
   label: "Radiograph",
 };
@@ -17,13 +18,11 @@ const EDGES = ["left", "right", "top", "bottom"];
 
 export class Pane {
   #asking = 0;
-  #run;
   #parts;
   magnifying = false;
 
-  /** Fill `root`; `suffix` makes the ids unique, `run` runs an action and shows its error. */
-  constructor(root, suffix, run) {
-    this.#run = run;
+  /** Fill `root`; `suffix` makes the ids unique. */
+  constructor(root, suffix) {
     this.root = root;
     const named = (name, tag, more = {}) => element(tag, { id: name + suffix, ...more });
     this.#parts = {
@@ -72,7 +71,7 @@ export class Pane {
       this.view.show(preview);
       this.ruler.forget();
       this.canvas.setAttribute("aria-label", `${TEXTS.label}, ${preview.columns} by ${preview.rows} pixels`);
-      if (preview.level) this.#run(() => this.#refine(path, isWanted));
+      if (preview.level) this.#refine(path, isWanted);
       return true;
     } catch (error) {
       if (error.status !== 422 && error.status !== 404) throw error;
@@ -92,9 +91,11 @@ export class Pane {
       this.view.refine(whole);
       this.#mark("");
     } catch (error) {
+      if (!(error instanceof server.Refused)) throw error;
       if (!isWanted()) return;
-      this.#mark(TEXTS.kept);
-      throw error;
+      const again = element("button", { type: "button" }, TEXTS.again);
+      again.addEventListener("click", () => this.#refine(path, isWanted));
+      this.#mark(`${TEXTS.kept}: ${error.message}`, again); // here, where no other message takes its place
     }
   }
 
@@ -103,8 +104,8 @@ export class Pane {
     this.#parts.caption.hidden = !text;
   }
 
-  #mark(text) {
-    this.#parts.preview.textContent = text;
+  #mark(text, ...more) {
+    this.#parts.preview.replaceChildren(text, ...more);
     this.#parts.preview.hidden = !text;
   }
 

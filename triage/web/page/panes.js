@@ -34,8 +34,8 @@ export class Panes {
   #magnifying = false;
   linked = true;
 
-  constructor(run) {
-    this.#panes = ["", "-2"].map((suffix) => new Pane(at(`pane${suffix}`), suffix, run));
+  constructor() {
+    this.#panes = ["", "-2"].map((suffix) => new Pane(at(`pane${suffix}`), suffix));
     this.target = new Target(this);
     for (const [index, pane] of this.#panes.entries()) {
       attach(pane.canvas, new Target(this, pane), this.#tool(pane));

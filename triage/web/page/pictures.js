@@ -26,7 +26,7 @@ export class Pictures {
   constructor(run, renew) {
     this.#run = run;
     this.#renew = renew;
-    this.panes = new Panes(run);
+    this.panes = new Panes();
     this.map = new ActivationMap(this.panes.first.view);
     at("preset").addEventListener("change", () => at("preset").value && this.panes.target.preset(at("preset").value));
     for (const [id, act] of Object.entries({ two: () => this.toggleTwo(), linked: () => this.panes.link(), swap: () => this.panes.swap() })) {

@@ -22,7 +22,7 @@ export class Study {
   constructor(run, open) {
     this.run = run;
     this.#pictures = new Pictures(run, () => this.refresh());
-    this.#others = new OtherStudies(run, open, (study) => run(() => this.#pictures.nextTo(study)));
+    this.#others = new OtherStudies(open, (study) => run(() => this.#pictures.nextTo(study)));
     this.#pictures.prior = () => this.#others.newest;
   }
 
@@ -53,7 +53,7 @@ export class Study {
     await this.refresh(uid);
     if (!this.#found) return;
     await this.#pictures.open();
-    if (uid === this.uid) this.run(() => this.#others.load(uid));
+    if (uid === this.uid) this.#others.load(uid);
   }
 
   close() {
