@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -248,6 +249,22 @@ def test_two_pictures_change_together_until_they_are_not_linked(page: Page, plac
     page.wait_for_url(f"**/studies/{prior}")
     expect(page.locator("#patient")).to_be_visible()
     expect(page.locator("#pane-2")).to_be_hidden()
+
+
+def test_on_a_narrow_screen_nothing_covers_a_picture_and_the_warning_stays(
+    browser: Browser, place: tuple[str, Sources]
+):
+    address, sources = place
+    uid = a_study(sources, "two", Patient(), views=("PA", "LL"))
+    with watched(browser, width=360, height=800) as page:
+        opened(page, address, uid)
+        page.locator("#two").click()
+        state_in_which(page, bool, "the second view", "image-2")
+        boxes = [page.locator(f"#{name}").bounding_box() for name in ("pane", "pane-2", "about")]
+        assert all(one and two and one["y"] + one["height"] <= two["y"] for one, two in pairwise(boxes))
+        for pane in ("pane", "pane-2"):
+            page.locator(f"#{pane}").scroll_into_view_if_needed()
+            expect(page.locator("#not-primary")).to_be_in_viewport()
 
 
 def test_two_views_of_a_study_stand_next_to_each_other(page: Page, place: tuple[str, Sources]):
