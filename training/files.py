@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import os
 import shutil
@@ -16,7 +15,7 @@ import torch
 
 from training.errors import TrainingError
 from triage.errors import cause
-from triage.runtime.csv_table import written
+from triage.runtime.csv_table import TableWriter
 
 _SPARE_BYTES = 64 << 20
 
@@ -70,9 +69,10 @@ def write_json(path: Path, record: object) -> None:
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
     """Replace ``path`` by ``rows`` as CSV; cells of other columns are left out."""
     text = StringIO()
-    writer = csv.DictWriter(text, columns, lineterminator="\n", extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({name: written(value) for name, value in row.items()} for row in rows)
+    writer = TableWriter(text)
+    writer.row(columns)
+    for row in rows:
+        writer.row(row.get(name) for name in columns)
     write_text(path, text.getvalue())
 
 

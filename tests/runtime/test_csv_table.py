@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from pathlib import Path
 
 import pytest
 
-from triage.runtime.csv_table import CSVRow, Table, TableError, identifier_fault, parse_table, plain, written
+from triage.runtime.csv_table import (
+    CSVRow,
+    Table,
+    TableError,
+    TableWriter,
+    identifier_fault,
+    parse_table,
+    plain,
+    written,
+)
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
 HEADER = "image,label,note"
@@ -121,6 +131,8 @@ FORMULAS = [
     "'=1",
     "''=1",
     '=HYPERLINK("http://x")',
+    "\n=1",
+    "\uff1dcmd()",
 ]
 
 
@@ -130,7 +142,9 @@ def test_no_cell_that_we_write_is_a_formula_and_it_is_read_as_what_it_was(text: 
     assert cell[0] == "'"
     assert plain(cell) == text
     stream = io.StringIO(newline="")
-    csv.writer(stream).writerows([["image", "label"], [cell, "1"]])
+    writer = TableWriter(stream)
+    writer.row(["image", "label"])
+    writer.row([text, 1])
     (record,) = parse_table(stream.getvalue().encode()).records
     assert record.values["image"] == text
 
@@ -153,3 +167,18 @@ def test_a_manifest_of_names_that_are_formulas_is_written_without_one_and_read_a
     assert {cell for cell in cells if cell[:1] in "=+-@" and cell} == {"-1.5"}
     read = read_manifest(tmp_path / "own.csv")
     assert [(row.image.resolve(), row.columns) for row in read] == [(row.image.resolve(), row.columns) for row in rows]
+
+
+@pytest.mark.parametrize("text", ["a;=1+1", "a\t=1+1", "a\n=1+1", "a|=1", 'a";=1', "a\r\n=1"])
+def test_a_separator_of_other_languages_stands_in_quotes(text: str):
+    stream = io.StringIO(newline="")
+    TableWriter(stream).row([text, None])
+    assert stream.getvalue() == '"' + text.replace('"', '""') + '",\n'
+    assert next(csv.reader(io.StringIO(stream.getvalue(), newline=""))) == [text, ""]
+
+
+@pytest.mark.parametrize("room", ["triage", "training", "export"])
+def test_every_table_is_written_by_the_one_writer(room: str):
+    folder = Path(__file__).parents[2] / room
+    found = [path.name for path in folder.rglob("*.py") if re.search(r"csv\.(writer|DictWriter)", path.read_text())]
+    assert found == []

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import astuple, dataclass, field, fields
 from pathlib import Path
 
 from triage.report_labeller.reports import ReportError
-from triage.runtime.csv_table import read_table, written
+from triage.runtime.csv_table import TableWriter, read_table
 
 
 @dataclass(frozen=True)
@@ -35,9 +34,10 @@ def write_labels(path: Path, rows: Iterable[CheckedReport]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch(mode=0o600)  # it quotes reports
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(NAMES)
-        writer.writerows(map(written, astuple(row)) for row in rows)
+        writer = TableWriter(file)
+        writer.row(NAMES)
+        for row in rows:
+            writer.row(astuple(row))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment, ShadowScore, Tag
-from triage.runtime.csv_table import written
+from triage.runtime.csv_table import TableWriter
 from triage.spool.spool import Spool
 
 COLUMNS = (
@@ -70,10 +69,10 @@ def compare(found: Iterable[Pair]) -> list[ShadowComparison]:
 def write(found: Iterable[Pair], out: Path) -> Iterator[Pair]:
     """Write a row of UIDs, tags and scores for each pair as it is passed on; no patient data."""
     with out.open("w", newline="") as stream:
-        writer = csv.writer(stream)
-        writer.writerow(COLUMNS)
+        writer = TableWriter(stream, "\r\n")
+        writer.row(COLUMNS)
         for pair in found:
-            writer.writerow(map(written, _row(pair)))
+            writer.row(_row(pair))
             yield pair
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,7 @@ from triage.reader_study.answers import read_progress
 from triage.reader_study.cases import ReaderCase
 from triage.reader_study.progress import ReadCase, ReaderAnswer
 from triage.reader_study.study import ReaderStudy
-from triage.runtime.csv_table import written
+from triage.runtime.csv_table import TableWriter
 from triage.validation.cohort.manifest import COLUMNS, Row, write_manifest
 
 READER = "reader_"
@@ -132,8 +131,7 @@ def _row(case: ReaderCase, label: int, columns: Mapping[str, str]) -> Row:
 
 def _write_unresolved(path: Path, cases: list[tuple[ReaderCase, str, dict[str, str]]], readers: list[str]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["image", "patient", "why", *map(written, readers)])
+        writer = TableWriter(file)
+        writer.row(["image", "patient", "why", *readers])
         for case, why, columns in cases:
-            row = [str(case.image), case.patient, why, *(columns[reader] for reader in readers)]
-            writer.writerow(map(written, row))
+            writer.row([case.image, case.patient, why, *(columns[reader] for reader in readers)])

@@ -4,7 +4,8 @@ Spreadsheets and scripts write CSV in many ways, and Python's ``csv`` accepts al
 swallows rows, a surplus cell shifts a row or is dropped. Here RFC 4180 is required.
 
 Written files are opened in spreadsheets, which run a cell that begins like a formula: such a text gets an apostrophe
-in front (``written``), which is removed when it is read again (``plain``).
+in front (``written``), which is removed when it is read again (``plain``). Every file and table of ours is written by
+``TableWriter``, so that none forgets it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from triage.errors import TriageError, cause
 
@@ -25,8 +26,11 @@ T = TypeVar("T")
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 _ROUNDED = re.compile(r"[+-]?\d(?:(?:[.,]\d+)?[eE]\+\d{2,3}|[.,]\d+[eE]\d{1,3})")  # the second as Java writes it
 _ERROR = re.compile(r"#+|#[A-Z/0-9_]+[!?]|Err:\d+", re.IGNORECASE)
-_FORMULA = re.compile(r"'*[=+\-@\t\r]")
-_GUARDED = re.compile(r"'+[=+\-@\t\r]")
+_BEGINNINGS = r"[=+\-@\t\r\n\uff1d\uff0b\uff0d\uff20]"  # those of Japanese keyboards too
+_FORMULA = re.compile(rf"'*{_BEGINNINGS}")
+_GUARDED = re.compile(rf"'+{_BEGINNINGS}")
+_QUOTED = re.compile(r"[,;|\t\"\r\n]|^\s|\s$")
+"""Cells in quotes: a spreadsheet may split a row at the separator of its language, and read a formula behind it."""
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _NOTHING = frozenset({"nan", "none", "null", "na", "n/a", "#n/a", "<na>", "nat"})
 _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
@@ -98,6 +102,36 @@ def written(value: T) -> T | str:
 def plain(cell: str) -> str:
     """Return the text of a cell that ``written`` made."""
     return cell[1:] if _GUARDED.match(cell) else cell
+
+
+class TextFile(Protocol):
+    """A place that rows are written to."""
+
+    def write(self, text: str, /) -> object:
+        """Write a text."""
+        ...
+
+
+class TableWriter:
+    """Writes rows of CSV (RFC 4180) in which no cell begins like a formula. Every CSV of this project is written here.
+
+    ``out`` is a file opened with ``newline=""``; ``end`` ends a row. None is an empty cell.
+    """
+
+    def __init__(self, out: TextFile, end: str = "\n") -> None:
+        self._out = out
+        self._end = end
+
+    def row(self, cells: Iterable[object]) -> None:
+        """Write one row."""
+        self._out.write(",".join(map(_cell, cells)) + self._end)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    text = str(written(value))
+    return '"' + text.replace('"', '""') + '"' if _QUOTED.search(text) else text
 
 
 def is_nothing(text: str) -> bool:

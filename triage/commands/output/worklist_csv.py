@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TextIO
@@ -10,7 +9,7 @@ from typing import TextIO
 from triage.decision.findings import StudyFinding
 from triage.decision.statement import SCOPE
 from triage.decision.types import TriageDecision
-from triage.runtime.csv_table import written
+from triage.runtime.csv_table import TableWriter
 
 COLUMNS = (
     "scope", "study_instance_uid", "accession_number", "tag", "urgency", "priority", "order_priority", "raised",
@@ -20,10 +19,10 @@ COLUMNS = (
 
 def write_csv(decisions: Iterable[TriageDecision], out: TextIO) -> None:
     """Write the studies in the order given. Findings are NAME=STATE, scores and operating points NAME=NUMBER."""
-    writer = csv.writer(out, lineterminator="\r\n")
-    writer.writerow(COLUMNS)
+    writer = TableWriter(out, "\r\n")
+    writer.row(COLUMNS)
     for decision in decisions:
-        writer.writerow(map(written, _row(decision)))
+        writer.row(_row(decision))
 
 
 def _row(decision: TriageDecision) -> tuple[str, ...]:

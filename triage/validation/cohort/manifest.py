@@ -12,7 +12,6 @@ listed in a model's folder; every other one stays in the manifest.
 
 from __future__ import annotations
 
-import csv
 import math
 import os
 import re
@@ -22,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from triage.errors import StartError
-from triage.runtime.csv_table import identifier_fault, read_table, written
+from triage.runtime.csv_table import TableWriter, identifier_fault, read_table
 
 COLUMNS = ("image", "label", "patient", "split", "fold", "view", "age", "sex", "source")
 REQUIRED = ("image", "label", "patient")
@@ -93,13 +92,13 @@ def write_manifest(path: Path, rows: Sequence[Row]) -> None:
     folder = path.parent.resolve()
     folder.mkdir(parents=True, exist_ok=True)
     with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(map(written, [*COLUMNS, *(LABEL_OF + name for name in findings), *free]))
+        writer = TableWriter(file)
+        writer.row([*COLUMNS, *(LABEL_OF + name for name in findings), *free])
         for row in rows:
             named = os.path.relpath(row.image.resolve(), folder)
             known = (named, row.label, row.patient, row.split, _text(row.fold), row.view, _text(row.age), row.sex)
             labels = [row.labels.get(name, "") for name in findings]
-            writer.writerow(map(written, [*known, row.source, *labels, *(row.columns.get(name, "") for name in free)]))
+            writer.row([*known, row.source, *labels, *(row.columns.get(name, "") for name in free)])
 
 
 def check_splits(path: Path, rows: Sequence[Row]) -> None:

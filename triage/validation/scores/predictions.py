@@ -19,7 +19,7 @@ from triage.errors import StartError
 from triage.model.card import ModelCard
 from triage.model.registry import ADULT_FROM_YEARS
 from triage.radiograph.types import View
-from triage.runtime.csv_table import plain, written
+from triage.runtime.csv_table import TableWriter, plain
 from triage.runtime.durable import append_durably
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.predict import Compute, LoadedModels, predict
@@ -253,12 +253,12 @@ def _cut_torn_line(file: Path) -> None:
 
 def _lines(predictions: Sequence[Prediction], *, header: bool) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
+    writer = TableWriter(text)
     if header:
-        writer.writerow(COLUMNS)
+        writer.row(COLUMNS)
     for each in predictions:
         record = asdict(each) | {"reasons": "|".join(each.reasons), "findings": "|".join(map(str, each.findings))}
-        writer.writerow(["" if record[name] is None else written(record[name]) for name in COLUMNS])
+        writer.row(record[name] for name in COLUMNS)
     return text.getvalue()
 
 
