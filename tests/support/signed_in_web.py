@@ -16,6 +16,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import served
+from triage.adjudication.rules import AdjudicationRules
 from triage.metrics.web import WebMetrics
 from triage.security import passwords
 from triage.security.passwords import ScryptCost, hash_password
@@ -28,6 +29,7 @@ from triage.web.app import known_hosts
 from triage.web.auth.setup import AccessSettings, access_control
 
 READER, ADMIN = ("ann", "twelve little radiologists"), ("bob", "one administrator at 3 a.m.")
+JUDGE = ("cleo", "a second opinion of all")
 COOKIE = "__Host-triage"
 
 
@@ -77,11 +79,13 @@ def _kept(password: str, cost: ScryptCost) -> str:
 
 
 def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
-    """Write a file with a reader and an admin."""
+    """Write a file with a reader, an admin and an adjudicator."""
     path = folder / "users.json"
     users = [
         {"name": name, "role": role, "password": _kept(password, cost or passwords.COST), "stamp": f"{number}"}
-        for number, (role, (name, password)) in enumerate({"reader": READER, "admin": ADMIN}.items())
+        for number, (role, (name, password)) in enumerate(
+            {"reader": READER, "admin": ADMIN, "adjudicator": JUDGE}.items()
+        )
     ]
     path.write_text(json.dumps({"version": 1, "users": users}))
     path.chmod(0o600)
@@ -91,7 +95,7 @@ def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
 @contextmanager
 def signed_in_web(
     redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
-    oidc: dict[str, Any] | None = None, **sign_in: Any,
+    oidc: dict[str, Any] | None = None, adjudication: AdjudicationRules | None = None, **sign_in: Any,
 ) -> Iterator[SignedInWeb]:  # fmt: skip
     """Serve the web process with the settings of ``sign_in``; by default with the users of ``write_users``.
 
@@ -103,7 +107,9 @@ def signed_in_web(
     settings = AuditSettings(**{"path": path, **(audit or {})})
     access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})))
     control = access_control("127.0.0.1", access, spool, WebMetrics(registry))
-    with served(redis, spool, known_hosts("127.0.0.1", [called] if called else []), control, ups=True) as (
+    with served(
+        redis, spool, known_hosts("127.0.0.1", [called] if called else []), control, ups=True, adjudication=adjudication
+    ) as (
         address,
         sources,
     ):

@@ -12,6 +12,7 @@ from tests.support.builders import an_assessment
 from tests.support.redis_server import RedisServer
 from tests.support.service import receive
 from tests.support.wait import wait_for
+from triage.adjudication.rules import AdjudicationRules
 from triage.decision.decide import decide
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
@@ -47,6 +48,7 @@ def served(
     links: SiteLinks | None = None,
     paging: bool = False,
     cards: CardLibrary | None = None,
+    adjudication: AdjudicationRules | None = None,
 ) -> Iterator[tuple[str, Sources]]:
     """The address of the page and its sources; ``access``: access control, ``ups``: with workitems."""
     listening = listen("127.0.0.1", 0)
@@ -58,6 +60,7 @@ def served(
             "paging": paging,
         }
         shown["cards"] = cards or CardLibrary()
+        shown["adjudication"] = adjudication or AdjudicationRules()
         workitems = Workitems(spool, "CXR triage", low=False) if ups else None
         sources = Sources(
             spool, connection, Worklist(connection), waiting_cap_s, time.time, workitems=workitems, **shown

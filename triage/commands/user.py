@@ -26,7 +26,12 @@ def user() -> None:
 
 @user.command("add")
 @click.argument("name")
-@click.option("--role", type=ROLES, required=True, help="reader looks, marks and labels; admin also requeues.")
+@click.option(
+    "--role",
+    type=ROLES,
+    required=True,
+    help="reader looks, marks and disagrees; adjudicator also judges disagreements; admin also requeues.",
+)
 @given
 def add(invocation: Invocation, name: str, role: str) -> None:
     """Add user NAME; the password is asked for, or read as the first line of standard input."""

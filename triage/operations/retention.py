@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
+from triage.adjudication.marks import CaseMarks
 from triage.delivery.outbox import Outbox
 from triage.operations.one_study import one_study
 from triage.spool.spool import Spool
@@ -101,6 +102,7 @@ def remove_old(
             # Only now: what came since the list was made must not go with the old.
             if _is_finished(spool, uid, before):
                 index.remove(uid)
+                CaseMarks(spool).remove(uid)
                 spool.remove_study(uid)
                 count += 1
         if count >= _REMOVED_AT_ONCE:  # a wrong setting costs so many studies in one sweep, and no more

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from triage.adjudication.ties import UNRESOLVED, judgements
 from triage.reader_study.answers import read_progress
 from triage.reader_study.cases import ReaderCase
 from triage.reader_study.progress import ReadCase, ReaderAnswer
@@ -15,6 +16,10 @@ from triage.validation.cohort.manifest import COLUMNS, Row, write_manifest
 
 READER = "reader_"
 """Prefix of a reader's column in the combined file: 1 abnormal, 0 normal, empty without an answer."""
+
+
+SETTLED_BY = "settled_by"
+"""Column of the combined file: majority, or judgement for a tie."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +57,26 @@ def consensus(answers: Mapping[str, ReaderAnswer | None]) -> Consensus:
 def write_labels(study: ReaderStudy) -> Summary:
     """Write ``labels-<reader>.csv``, ``labels.csv`` and ``unresolved.csv`` into the study's folder.
 
-    The first two are manifests for ``triage validate``. Cases without a majority are in the third only.
+    The first two are manifests for ``triage validate``. A tie that another person judged has that label; other cases
+    without a majority are in the third only.
     """
     read = {reader: _by_case(study, reader) for reader in study.readers}
     for reader in study.readers:
         write_manifest(study.folder / f"labels-{reader}.csv", _of_reader(study, reader, read[reader]))
-    rows, unresolved = [], []
+    rows, unresolved, judged = [], [], judgements(study.folder)
     for number, case in enumerate(study.cases):
         answers = {reader: _answer(read[reader], number) for reader in study.readers}
         found = consensus(answers)
-        columns = _reader_columns(read, number)
-        if found.label is None:
+        columns = {**_reader_columns(read, number), SETTLED_BY: "majority"}
+        judgement = judged.get(str(case.image)) if found.why.startswith("tie ") else None
+        if found.label is None and judgement is not None and judgement.label is not None:
+            rows.append(_row(case, judgement.label, {**columns, SETTLED_BY: "judgement"}))
+        elif found.label is None:
             unresolved.append((case, found.why, columns))
         else:
             rows.append(_row(case, found.label, columns))
     write_manifest(study.folder / "labels.csv", rows)
-    _write_unresolved(study.folder / "unresolved.csv", unresolved, [f"{READER}{reader}" for reader in study.readers])
+    _write_unresolved(study.folder / UNRESOLVED, unresolved, [f"{READER}{reader}" for reader in study.readers])
     reasons = [why for _, why, _ in unresolved]
     return Summary(
         len(rows),

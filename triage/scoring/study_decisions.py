@@ -43,12 +43,14 @@ class DecisionRules:
     """Rules of the site for its decisions.
 
     ``silent``: studies that begin now are recorded, and neither listed nor delivered. ``clock_in_doubt``: True after a
-    jump of the clock; then no study counts as a prior.
+    jump of the clock; then no study counts as a prior. ``choose`` is called with each decision before it is written,
+    under the study's lock, and with True for the first one of a study.
     """
 
     priorities: PriorityPolicy
     silent: bool = False
     clock_in_doubt: Callable[[], bool] = lambda: False
+    choose: Callable[[TriageDecision, bool], None] = lambda decision, first: None
 
 
 class StudyDecider:
@@ -84,6 +86,7 @@ class StudyDecider:
                 sequence=1 + max((int(each.get("sequence") or 0) for each in earlier), default=0),
                 silent=self._is_silent(earlier, images, in_doubt),
             )
+            self._rules.choose(decision, not earlier)
             self._spool.write_decision(study_instance_uid, to_record(decision))
             if not decision.silent:
                 self._mark(study_instance_uid)

@@ -8,9 +8,13 @@ from enum import StrEnum
 class Role(StrEnum):
     """The rights of a user."""
 
-    READER = "reader"  # view studies, mark them as read, label them
+    READER = "reader"  # view studies, mark them as read, disagree
+    ADJUDICATOR = "adjudicator"  # also judge disagreements
     ADMIN = "admin"  # also requeue dead letters
 
     def may(self, needed: Role) -> bool:
         """Return True if this role includes ``needed``."""
-        return self is Role.ADMIN or needed is Role.READER
+        return _RANK[self] >= _RANK[needed]
+
+
+_RANK = {Role.READER: 0, Role.ADJUDICATOR: 1, Role.ADMIN: 2}

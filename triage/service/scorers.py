@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from redis import Redis
 
+from triage.adjudication.choice import CaseChooser, ChoiceRules
 from triage.delivery.outbox import Outbox
 from triage.metrics.worker import WorkerMetrics
 from triage.service.destinations import mark_all, prepare_destinations
@@ -45,6 +47,11 @@ def resources_of(
     return ScoringResources(sessions, decoders, policy, spool.model_switches.disabled, titles)
 
 
+def _choice(settings: Settings) -> ChoiceRules:
+    given = settings.adjudication
+    return ChoiceRules(given.random_fraction, given.random_seed, given.uncertain_within)
+
+
 def scorers_of(
     settings: Settings, resources: ScoringResources, spool: Spool, client: Redis, metrics: WorkerMetrics
 ) -> PartitionedScorer:
@@ -67,7 +74,12 @@ def scorers_of(
             partial(put_with_reading, spool, Worklist(client)),
             _mark(settings, spool),
         ),
-        replace(rules, silent=settings.decision.silent, clock_in_doubt=Clock(spool).in_doubt),
+        replace(
+            rules,
+            silent=settings.decision.silent,
+            clock_in_doubt=Clock(spool).in_doubt,
+            choose=CaseChooser(spool, _choice(settings), time.time),
+        ),
     )
     partitions = canary_at_worker(
         scorer_of, spool, client, tuple(each.name for each in settings.channels.with_canary())

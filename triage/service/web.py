@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from triage.adjudication.rules import AdjudicationRules
 from triage.service.running import running
 from triage.settings.schema import Settings
 from triage.spool.spool import Spool
+
+
+def _rules(settings: Settings) -> AdjudicationRules:
+    return AdjudicationRules(settings.adjudication.blinded, settings.adjudication.reader_studies)
 
 
 def web(settings: Settings, spool: Spool, redis_url: str) -> None:
@@ -22,7 +27,7 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         settings.web,
         spool,
         RedisAddress(redis_url, settings.redis.timeout_s),
-        ListOptions(worklist.waiting_cap_s, decision.lower_normal, settings.paging.on, cards),
+        ListOptions(worklist.waiting_cap_s, decision.lower_normal, settings.paging.on, cards, _rules(settings)),
         AccessSettings(settings.sign_in, settings.audit, settings.oidc),
         running(settings),
     )

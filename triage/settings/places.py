@@ -64,6 +64,8 @@ def _located(model: M, section: str, places: _Places) -> M:
         value: object = getattr(model, key)
         if isinstance(value, Path):
             update[key] = places.absolute(f"{section}.{key}", value, given=key in model.model_fields_set)
+        elif isinstance(value, tuple) and value and isinstance(value[0], Path):
+            update[key] = tuple(places.absolute(f"{section}.{key}", each, given=True) for each in value)
         elif isinstance(value, tuple) and value and isinstance(value[0], BaseModel):
             update[key] = tuple(_located(each, f"{section}.{key}", places) for each in value)
     return model.model_copy(update=update)

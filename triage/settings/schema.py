@@ -11,6 +11,7 @@ from pydantic import model_validator
 from triage.channels.secondary_capture.settings import SecondaryCaptureDestination
 from triage.listener.settings import ListenerSettings
 from triage.setting_types import Section
+from triage.settings.sections.adjudication import AdjudicationSettings
 from triage.settings.sections.audit import AuditSettings
 from triage.settings.sections.canary import CanarySettings
 from triage.settings.sections.channels import ChannelsSettings
@@ -75,6 +76,7 @@ class Settings(Section):
     deliver: Annotated[DeliverSettings, read_by("deliver")] = DeliverSettings()
     reports: Annotated[ReportsSettings, read_by("reports")] = ReportsSettings()
     channels: Annotated[ChannelsSettings, read_by("work", "sweep", "deliver", "reports")] = ChannelsSettings()
+    adjudication: Annotated[AdjudicationSettings, read_by("work", "web")] = AdjudicationSettings()
     paging: Annotated[PagingSettings, read_by("work", "deliver", "web")] = PagingSettings()
     smtp: Annotated[SmtpSettings, read_by("deliver")] = SmtpSettings()
     log: Annotated[LogSettings, read_by(*PROCESSES)] = LogSettings()

@@ -19,10 +19,12 @@ Version 1, layout 1:
                   recall.jsonl                     what was scored again and corrected: spool/recall_file.py
                   claims.jsonl                     who claimed its workitem on our page: worklist/claims.py
                   shown.jsonl                      what was shown to whom and when: worklist/shown.py
+                  adjudication.jsonl               disagreements, judgements, audits: adjudication/journal.py
                   contacts.jsonl                   openings by readers, where paging is on: worklist/contacts.py
                   pages.jsonl                      pages that were sent about it: paging/store.py
                   deliveries/                      the objects built from it: delivery/outbox.py
     marks/ outbox/ undeliverable/                  pending deliveries: delivery/outbox.py
+    adjudication/                                  studies with cases to be judged: adjudication/marks.py
     paging/                                        raised studies that are paged: paging/store.py
     reports/    <time>-<hash>.json                 reports that came before their study: inbound_reports/early_store.py
     control/disabled-models/<name>                 kill switches

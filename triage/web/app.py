@@ -23,9 +23,11 @@ from triage.spool.spool import Spool
 from triage.web import pages
 from triage.web.api import (
     activation_map,
+    adjudication,
     attention,
     claims,
     contacts,
+    disagreements,
     events,
     model_cards,
     patient,
@@ -38,6 +40,7 @@ from triage.web.api import (
     status,
     study,
     study_list,
+    ties,
     worklist,
 )
 from triage.web.api.sources import Sources
@@ -160,6 +163,9 @@ def _api_routes(sources: Sources) -> list[Route]:
         *status.routes(sources),
         *attention.routes(sources),
         *contacts.routes(sources),
+        *disagreements.routes(sources),
+        *adjudication.routes(sources),
+        *ties.routes(sources),
         events.route(events.WorklistChanges(sources)),
     ]
 

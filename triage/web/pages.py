@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from string import Template
 
@@ -20,15 +21,16 @@ def routes() -> list[Route]:
         Route("/", _page),
         Route("/studies/{study_instance_uid}", _page),
         Route("/operations", _page),
+        Route("/adjudication", partial(_page, name="adjudication.html")),
         Route("/favicon.ico", _no_icon),
         static.files(_PAGE, static.SHARED),
     ]
 
 
-async def _page(request: Request) -> Response:
+async def _page(request: Request, name: str = "page.html") -> Response:
     # Relative addresses, so that the page works below any path of a reverse proxy.
     up = "../" * (request.url.path.count("/") - 1)
-    content = Template((_PAGE / "page.html").read_text(encoding="utf-8")).substitute(up=up)
+    content = Template((_PAGE / name).read_text(encoding="utf-8")).substitute(up=up)
     return Response(content, media_type="text/html")
 
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import uvicorn
 
+from triage.adjudication.rules import AdjudicationRules
 from triage.errors import cause
 from triage.model.card_library import CardLibrary
 from triage.runtime.release import UNKNOWN, Running
@@ -49,12 +50,14 @@ class ListOptions:
     """``waiting_cap_s``: limit of the waiting time in seconds, 0 for none; ``low``: workitems may have priority LOW.
 
     ``paging``: the rota is paged about studies that no reader opens. ``cards``: those of the models.
+    ``adjudication``: rules of the page of cases.
     """
 
     waiting_cap_s: float = 0.0
     low: bool = False
     paging: bool = False
     cards: CardLibrary = field(default_factory=CardLibrary)
+    adjudication: AdjudicationRules = field(default_factory=AdjudicationRules)
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,7 @@ def run(
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
         sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
         sources = replace(sources, links=site_links(settings), paging=options.paging, cards=options.cards)
+        sources = replace(sources, adjudication=options.adjudication)
         if settings.ups:
             sources = replace(sources, workitems=Workitems(spool, settings.ups_worklist_label, options.low))
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)

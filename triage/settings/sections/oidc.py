@@ -50,7 +50,8 @@ class OidcSettings(Section):
         "roles",
         min_length=1,
         description="Claim with the user's roles or groups, a text or a list of texts; a.b is b within a. What makes a "
-        "reader or an admin is in sign_in.reader_roles and sign_in.admin_roles; who has neither is refused.",
+        "reader, an adjudicator or an admin is in sign_in.reader_roles, sign_in.adjudicator_roles and "
+        "sign_in.admin_roles; who has none is refused.",
     )
     local_users: bool = Field(
         False,

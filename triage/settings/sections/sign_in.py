@@ -62,11 +62,19 @@ class SignInSettings(Section):
     reader_roles: tuple[str, ...] = Field(
         ("reader",), description="Values of role_header, or of oidc.role_claim, that make a reader."
     )
+    adjudicator_roles: tuple[str, ...] = Field(
+        ("adjudicator",),
+        description="Values of role_header, or of oidc.role_claim, that make an adjudicator: a reader who also judges "
+        "disagreements.",
+    )
     admin_roles: tuple[str, ...] = Field(
         ("admin",), description="Values of role_header, or of oidc.role_claim, that make an admin."
     )
     admins: tuple[str, ...] = Field(
         (), description="Without role_header: who of the proxy's users are admins; all others are readers."
+    )
+    adjudicators: tuple[str, ...] = Field(
+        (), description="Without role_header: who of the proxy's users are adjudicators."
     )
     sign_out_address: Annotated[str, AfterValidator(_sign_out_address)] = Field(
         "", description="Where the proxy ends a session; the page's button leads there. Empty: no button."

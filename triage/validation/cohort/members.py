@@ -11,6 +11,7 @@ from pathlib import Path
 
 from triage.errors import cause
 from triage.model.card import ModelCard
+from triage.validation.cohort.chosen import representative
 from triage.validation.cohort.manifest import ManifestError, Row, read_manifest
 from triage.validation.cohort.provenance import read_provenance
 
@@ -33,7 +34,7 @@ class ValidationCohort:
     """The images of a validation. ``duplicates``: number of images with the bytes of an earlier one.
 
     ``title`` and ``notes`` are from the provenance file of the manifest, if there is one; the notes are warnings that
-    every report of the cohort has to show.
+    every report of the cohort has to show. Those on cases that were left out come first.
     """
 
     manifest: Path
@@ -65,6 +66,7 @@ def open_cohort(
     rows = [row for row in every if not split or row.split == split]
     if not rows:
         raise ManifestError(f"{manifest} has no row of split {split!r}")
+    rows, notes = representative(manifest, rows)
     classes = {row.label for row in rows}
     if len(classes) == 1:
         raise ManifestError(f"{manifest}: every label is {classes.pop()}; measuring needs both classes")
@@ -82,7 +84,7 @@ def open_cohort(
         tuple(members),
         duplicates,
         provenance.title if provenance else "",
-        provenance.warnings if provenance else (),
+        (*notes, *(provenance.warnings if provenance else ())),
     )
 
 

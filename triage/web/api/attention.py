@@ -29,7 +29,11 @@ _BADGE = (
 
 def routes(sources: Sources) -> list[Route]:
     """Return the routes of the count and of the icon."""
-    return [Route("/api/attention", partial(_attention, sources)), Route("/icon/{unread}", _icon)]
+    return [
+        Route("/api/attention", partial(_attention, sources)),
+        Route("/api/unread-high", partial(_unread_high, sources)),
+        Route("/icon/{unread}", _icon),
+    ]
 
 
 def _attention(sources: Sources, request: Request) -> JSONResponse:
@@ -39,6 +43,15 @@ def _attention(sources: Sources, request: Request) -> JSONResponse:
     except RedisError:
         unread, studies = None, ()
     return JSONResponse({"unread_high": unread, "studies": list(studies), "paging": paging_state(sources)})
+
+
+def _unread_high(sources: Sources, request: Request) -> JSONResponse:
+    """Return the number alone, for pages without the list, and for one that is locked."""
+    try:
+        unread, _ = unread_high(sources.redis, 1)
+    except RedisError:
+        unread = None
+    return JSONResponse({"unread_high": unread})
 
 
 async def _icon(request: Request) -> Response:

@@ -8,6 +8,7 @@ from functools import cached_property
 
 from redis import Redis
 
+from triage.adjudication.rules import AdjudicationRules
 from triage.model.card_library import CardLibrary
 from triage.runtime.release import UNKNOWN, Running
 from triage.spool.spool import Spool
@@ -27,7 +28,7 @@ class Sources:
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
     activation maps are shown. ``links``: the site's viewer and RIS. ``paging``: the rota is paged. ``patient_names``:
     patients' names are sent to the page. ``workitems``: those that are served, None where they are switched off.
-    ``cards``: of the installed models.
+    ``cards``: of the installed models. ``adjudication``: rules of the page of cases.
     """
 
     spool: Spool
@@ -43,6 +44,7 @@ class Sources:
     patient_names: bool = True
     workitems: Workitems | None = None
     cards: CardLibrary = field(default_factory=CardLibrary)
+    adjudication: AdjudicationRules = field(default_factory=AdjudicationRules)
 
     @cached_property
     def patients(self) -> PatientIndex:

@@ -31,7 +31,7 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
-from triage.web.api import contacts
+from triage.web.api import contacts, disagreements
 from triage.web.api.claims import claim_of
 from triage.web.api.images import Shown, picture_response
 from triage.web.api.shown import study_shown
@@ -81,6 +81,7 @@ def _detail(sources: Sources, request: Request) -> Response:
     acts = reading.acts_of(sources.spool, uid)
     more = {**sources.links.of(sources.spool, uid, trace.decision), **contacts.pages_about(sources, uid)}
     more |= claim_of(sources, uid)
+    more["disagreements"] = disagreements.stated(sources, uid, user.name)
     noting = study_shown(sources, request, uid, trace.decision.revision) if trace.decision else None
     content = {**described(trace, header, acts, user.name), "maps": maps.offered(sources, trace), **more}
     return JSONResponse(content, background=noting)
@@ -218,6 +219,7 @@ def _act(sources: Sources, request: Request, label: int | None) -> Response:
     marking = reading.Marking(Act.LABEL, sources.now(), who, via, label)
     try:
         step = reading.mark(sources.spool, sources.worklist, uid, marking)
+        disagreements.note_label(sources, uid)
     except InvalidUIDError as error:
         raise HTTPException(400, str(error)) from error
     except NotTaggedError as error:

@@ -59,13 +59,18 @@ class AuditRecorder:
 
     def intend(self, caller: Caller, study: str, act: CodedValue) -> None:
         """Record an act on a study before it is done."""
-        if _is_uid(study):
-            self._accessed(caller, study, AuditOutcome.SUCCESS, intent(act))
+        self._acted(caller, study, intent(act), AuditOutcome.SUCCESS)
 
     def act(self, caller: Caller, study: str, act: CodedValue, outcome: AuditOutcome) -> None:
         """Record the outcome of an act on a study."""
+        self._acted(caller, study, act, outcome)
+
+    def _acted(self, caller: Caller, study: str, act: CodedValue, outcome: AuditOutcome) -> None:
         if _is_uid(study):
             self._accessed(caller, study, outcome, act)
+        elif study.startswith("urn:"):  # an object that is no study of ours, such as a reader study's case
+            event = self.trail.event(_participant(caller), outcome)
+            self.trail.write(self.trail.messages.alert(event, act, study, "", act.meaning))
 
     def search(self, caller: Caller, path: str, query: str, outcome: AuditOutcome) -> None:
         """Record a search, once while the page repeats it after each change of the list."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-_OWN = re.compile(r"/|/operations|/studies/[0-9.]{1,64}")
+_OWN = re.compile(r"/|/operations|/adjudication|/studies/[0-9.]{1,64}")
 
 
 def own_page(path: str) -> str:

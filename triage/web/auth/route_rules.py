@@ -33,6 +33,8 @@ OPEN = Rule(None)
 READ = Rule(Role.READER)
 VIEW = Rule(Role.READER, Trace.VIEW)
 SEARCH = Rule(Role.READER, Trace.SEARCH)
+ADJUDICATE = Rule(Role.ADJUDICATOR)
+"""Cases without patients."""
 
 
 def act(needs: Role, code: str, meaning: str) -> Rule:
@@ -44,6 +46,7 @@ RULES = {
     "GET /": OPEN,
     "GET /studies/{study_instance_uid}": OPEN,
     "GET /operations": OPEN,
+    "GET /adjudication": OPEN,
     "GET /favicon.ico": OPEN,
     "GET /page/{name}": OPEN,
     "GET /sign-in": OPEN,
@@ -69,6 +72,7 @@ RULES = {
     "GET /api/status": READ,
     "GET /api/operations": READ,
     "GET /api/attention": READ,
+    "GET /api/unread-high": OPEN,
     "GET /icon/{unread}": OPEN,
     "GET /api/studies/{study_instance_uid}": VIEW,
     "GET /api/studies/{study_instance_uid}/images/{name}": VIEW,
@@ -83,6 +87,16 @@ RULES = {
     "POST /api/studies/{study_instance_uid}/release": Rule(Role.READER, act=CLAIM_ENDED),
     "POST /api/studies/{study_instance_uid}/label": act(Role.READER, "LABEL", "What a reader says the study is"),
     "POST /api/studies/{study_instance_uid}/acknowledgement": act(Role.READER, "PAGE-ACK", "A page was acknowledged"),
+    "POST /api/studies/{study_instance_uid}/disagreements": act(Role.READER, "DISAGREE", "A reader disagrees"),
+    "POST /api/studies/{study_instance_uid}/disagreements/{number}/withdrawal": act(
+        Role.READER, "DISAGREE-WITHDRAW", "A disagreement was withdrawn"
+    ),
+    "GET /api/adjudication": ADJUDICATE,
+    "GET /api/adjudication/studies/{study_instance_uid}": Rule(Role.ADJUDICATOR, Trace.VIEW),
+    "POST /api/adjudication/studies/{study_instance_uid}": act(Role.ADJUDICATOR, "JUDGE", "A disagreement was judged"),
+    "GET /api/adjudication/ties/{study}/{case}": ADJUDICATE,
+    "GET /api/adjudication/ties/{study}/{case}/image": ADJUDICATE,
+    "POST /api/adjudication/ties/{study}/{case}": act(Role.ADJUDICATOR, "JUDGE-TIE", "A reader study's tie was judged"),
     "POST /api/requeue": Rule(Role.ADMIN, act=REQUEUED),
     "GET /workitems": SEARCH,
     "GET /workitems/{workitem}": VIEW,

@@ -11,6 +11,7 @@ from triage.metrics.labels import SignInOutcome
 from triage.metrics.web import WebMetrics
 from triage.security.audit_message import AuditSource
 from triage.security.audit_trail import AuditTrail, open_trail
+from triage.security.roles import Role
 from triage.security.users import Users
 from triage.settings.sections.audit import AuditSettings
 from triage.settings.sections.oidc import OidcSettings
@@ -85,7 +86,9 @@ def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, host
     """
     sign_in = settings.sign_in
     peers = TrustedProxies.of(sign_in.trusted_proxies)
-    roles = RoleMapping(frozenset(sign_in.reader_roles), frozenset(sign_in.admin_roles))
+    roles = RoleMapping(
+        frozenset(sign_in.reader_roles), frozenset(sign_in.admin_roles), frozenset(sign_in.adjudicator_roles)
+    )
     if sign_in.method == "oidc":
         context = _context(host, sign_in, peers, record)
         local = _local_users(sign_in, context) if settings.oidc.local_users else NoLocalUsers()
@@ -98,11 +101,16 @@ def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, host
             sign_in.user_header,
             sign_in.role_header,
             roles,
-            frozenset(sign_in.admins),
+            _named_roles(sign_in),
             record,
             sign_in.sign_out_address,
         )
     return Loopback()
+
+
+def _named_roles(sign_in: SignInSettings) -> dict[str, Role]:
+    """Return the roles of users whom the settings name, for a proxy that gives none."""
+    return {**dict.fromkeys(sign_in.adjudicators, Role.ADJUDICATOR), **dict.fromkeys(sign_in.admins, Role.ADMIN)}
 
 
 def _context(host: str, settings: SignInSettings, peers: TrustedProxies, record: SignInRecorder) -> SessionContext:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -65,7 +66,7 @@ class ProxyUsers:
     user_header: str
     role_header: str
     roles: RoleMapping
-    admins: frozenset[str]
+    named: Mapping[str, Role]
     record: SignInRecorder
     sign_out: str = ""
     page: str = ""
@@ -87,7 +88,7 @@ class ProxyUsers:
 
     def _role(self, headers: Headers, name: str) -> Role:
         if not self.role_header:
-            return Role.ADMIN if name in self.admins else Role.READER
+            return self.named.get(name, Role.READER)
         given = {each.strip() for value in headers.getlist(self.role_header) for each in _text(value).split(",")}
         role = self.roles.role(given)
         if role is None:

@@ -2,6 +2,7 @@
 
 import { Arrangement, NO_FILTER } from "./arrangement.js";
 import { Claim } from "./claim.js";
+import * as disagreement from "./disagree.js";
 import { at, element } from "./elements.js";
 import { Filters } from "./filters.js";
 import { keyOf } from "./keys.js";
@@ -288,6 +289,7 @@ at("disagree").addEventListener("click", disagree);
 at("say-abnormal").addEventListener("click", () => say(true));
 at("say-normal").addEventListener("click", () => say(false));
 at("say-nothing").addEventListener("click", () => say(null));
+disagreement.attach(study, run, toast);
 at("say-cancel").addEventListener("click", () => at("labelling").close());
 at("keys").addEventListener("click", () => at("help").showModal());
 at("help-close").addEventListener("click", () => at("help").close());
@@ -421,6 +423,7 @@ async function session() {
   presence.user = found.user;
   list.isShared = !found.local;
   presence.onChange();
+  at("to-cases").hidden = found.role === "reader";
   at("who").hidden = found.local;
   at("user").textContent = found.role === "admin" ? `${found.user} (admin)` : found.user;
   at("sign-out").hidden = !found.sign_out;

@@ -2,6 +2,7 @@
 
 import { corrections, lastCorrection } from "./corrections.js";
 import { at, element } from "./elements.js";
+import { disagreements, disagreeing } from "./disagree.js";
 import { siteLinks } from "./links.js";
 import { modelsOf, notLookedFor } from "./model_figures.js";
 import { OtherStudies } from "./other_studies.js";
@@ -103,6 +104,7 @@ export class Study {
       this.#head(),
       ...section("Findings", this.#findings()),
       this.#others.element,
+      ...section("Disagreements", decision ? disagreements(this) : []),
       ...section("What it means", this.#meanings()),
       ...section("Objects", this.#found.objects.map((each) => this.#object(each))),
       ...section("Corrections", corrections(this.#found.corrections)),
@@ -159,7 +161,7 @@ export class Study {
     const { decision, looked_for: lookedFor } = this.#found;
     if (!decision) return [];
     if (!decision.findings?.length) return [element("p", { className: "quiet", id: "looked-for" }, notLookedFor(decision))];
-    const names = ["Finding", "State", "Score", "Positive from", "Urgency"];
+    const names = ["Finding", "State", "Score", "Positive from", "Urgency", ""];
     const head = element("tr", {}, ...names.map((name) => element("th", { scope: "col" }, name)));
     return [
       element("p", { id: "urgency" }, `Urgency of findings: ${plain(decision.urgency)}.`),
@@ -233,7 +235,7 @@ function finding(each) {
   const state = plain(each.state) + (each.counts ? "" : " (does not count)");
   const urgency = each.state === "present" && each.counts ? each.urgency : "";
   const cells = [state, score, point, urgency].map((text) => element("td", {}, text));
-  return element("tr", { className: each.state }, element("th", { scope: "row", title: each.model_id }, each.title), ...cells);
+  return element("tr", { className: each.state }, element("th", { scope: "row", title: each.model_id }, each.title), ...cells, element("td", {}, disagreeing(each.name, each.title)));
 }
 
 /** The words for a finding of one image. */

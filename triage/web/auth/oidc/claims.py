@@ -35,7 +35,11 @@ class ClaimMapping:
     def stamp(self, issuer: str, client_id: str) -> str:
         """Return a digest of all settings that a role depends on; a change of them ends the sessions."""
         sources = [issuer, client_id, self.name_claim, self.role_claim]
-        return sha256(json.dumps([sources, sorted(self.roles.reader), sorted(self.roles.admin)]).encode()).hexdigest()
+        return sha256(json.dumps([sources, *map(sorted, self._roles)]).encode()).hexdigest()
+
+    @property
+    def _roles(self) -> tuple[frozenset[str], ...]:
+        return self.roles.reader, self.roles.adjudicator, self.roles.admin
 
     def is_whole(self, claims: Mapping[str, object]) -> bool:
         """Return True if both claims are present, with whatever value."""
@@ -57,7 +61,8 @@ class ClaimMapping:
             return ProviderIdentity(name, role, subject)
         raise NotSignedInError(
             SignInProblem.NO_ROLE,
-            f"the claim {self.role_claim} {_described(given)} (oidc.role_claim, sign_in.reader_roles, admin_roles)",
+            f"the claim {self.role_claim} {_described(given)} (oidc.role_claim, sign_in.reader_roles, "
+            "adjudicator_roles, admin_roles)",
             name,
             subject,
         )

@@ -1,0 +1,233 @@
+// The page of cases: disagreements, audits and ties, judged by another person than those who disagree.
+
+import { at, element } from "./elements.js";
+import { attach } from "./gestures.js";
+import { attachButtons, keyOf, moving, windowing } from "./keys.js";
+import * as server from "./server.js";
+import { countUnread } from "./unread.js";
+import { View } from "./view.js";
+import { moment } from "./words.js";
+
+const TEXTS = {
+  whole: "Is this study abnormal?",
+  present: (title) => `Is it there: ${title}?`,
+  yes: (whole) => (whole ? "Abnormal" : "Present"),
+  no: (whole) => (whole ? "Normal" : "Absent"),
+  undecided: "Undecided",
+  nothing: { open: "Nothing to judge. New cases appear here.", judged: "Nothing is judged yet." },
+  case: "The study as a whole",
+  tie: "Reader study",
+  kinds: { reader_model: "reader against model", reader_report: "reader against report", reader_reader: "reader against reader" },
+  chosen: { random: "random audit", uncertainty: "model uncertain", disagreement: "disagreement", tie: "tie", reader: "reader's choice" },
+  notYours: "You are a party to this case, or have read this study with its result: another person judges it.",
+  blinded: "The result and what was said are shown when it is judged.",
+  before: "Judged before further images came.",
+  result: "The result",
+  saved: "Saved.",
+  noImage: "No image of this case is kept.",
+  further: (count) => `${count} further studies: these come when others are judged.`,
+  judgedBy: " judged: ",
+  against: { model: "against the result", report: "against the report", reader: "against a reader" },
+  blindly: " (without the result)",
+};
+
+const view = new View(at("image"));
+let cases = [];
+let open = null; // the case on the screen
+let asking = 0;
+let again = null;
+
+// Actions: an error is shown, and the action can be repeated.
+
+async function run(doing) {
+  at("trouble").hidden = true;
+  try {
+    await doing();
+  } catch (error) {
+    if (!(error instanceof server.Refused)) throw error;
+    again = () => run(doing);
+    at("trouble-text").textContent = error.message;
+    at("trouble").hidden = false;
+  }
+}
+
+function toast(text) {
+  at("toast").textContent = text;
+  at("toast").hidden = false;
+  clearTimeout(toast.timer);
+  toast.timer = setTimeout(() => (at("toast").hidden = true), 6000);
+}
+
+// The list.
+
+const keyOfCase = (each) => (each.case ? `tie/${each.study}/${each.case}` : `${each.study_instance_uid}/${each.finding}`);
+
+async function load() {
+  const found = await server.get("/api/adjudication");
+  cases = [...found.cases, ...found.ties.map((each) => ({ ...each, finding: "", kinds: [], chosen_by: "tie", also: [] }))];
+  at("faults").replaceChildren(...[...found.faults, found.further_studies && TEXTS.further(found.further_studies)].filter(Boolean).map((text) => element("p", { className: "warning" }, text)));
+  list();
+}
+
+function list() {
+  const wanted = at("which-cases").value;
+  const shown = cases.filter((each) => Boolean(each.judgement) === (wanted === "judged"));
+  at("cases").replaceChildren(...shown.map(item));
+  at("nothing").hidden = shown.length > 0;
+  at("nothing").textContent = TEXTS.nothing[wanted];
+}
+
+function item(each) {
+  const button = element(
+    "button",
+    { type: "button", className: "case", "aria-current": String(Boolean(open) && keyOfCase(open) === keyOfCase(each)) },
+    element("bdi", {}, titleOf(each)),
+    element("span", { className: "quiet" }, [moment(each.since), ...waysOf(each)].filter(Boolean).join(", ")),
+  );
+  button.addEventListener("click", () => run(() => choose(each)));
+  return element("li", {}, button);
+}
+
+const titleOf = (each) => (each.case ? `${TEXTS.tie} ${each.reader_study}: ${each.why}` : each.title || TEXTS.case);
+
+function waysOf(each) {
+  const chosen = [each.chosen_by, ...each.also].filter((way) => way && way !== "disagreement").map((way) => TEXTS.chosen[way]);
+  return [...each.kinds.map((kind) => TEXTS.kinds[kind]), ...chosen];
+}
+
+// A case.
+
+async function choose(each) {
+  const number = ++asking;
+  open = each;
+  list();
+  view.show(null);
+  at("images").replaceChildren();
+  at("broken").hidden = true;
+  const found = await fetched(each);
+  if (number !== asking) return;
+  open = { ...each, ...found.case };
+  render();
+  images(found.images);
+}
+
+async function fetched(each) {
+  if (each.case) {
+    const base = `/api/adjudication/ties/${each.study}/${each.case}`;
+    return { case: await server.get(base), images: [`${base}/image`] };
+  }
+  const found = await server.get(`/api/adjudication/studies/${each.study_instance_uid}`);
+  const known = found.cases.find((one) => one.finding === each.finding);
+  if (!known) throw new server.Refused(404, TEXTS.nothing.open);
+  return { case: known, images: found.images.map((name) => `/api/studies/${each.study_instance_uid}/images/${name}`) };
+}
+
+function render() {
+  const whole = !open.finding;
+  at("question").replaceChildren(element("bdi", {}, whole ? TEXTS.whole : TEXTS.present(open.title)));
+  at("about-case").textContent = [...waysOf(open), open.judged_before && TEXTS.before, !open.judgement && !open.statements && TEXTS.blinded].filter(Boolean).join(". ");
+  at("yes").textContent = TEXTS.yes(whole);
+  at("no").textContent = TEXTS.no(whole);
+  at("not-yours").hidden = open.may_judge;
+  at("not-yours").textContent = TEXTS.notYours;
+  at("judgement").hidden = !open.may_judge || Boolean(open.judgement);
+  at("judgement").reset();
+  at("said").replaceChildren(...said(whole));
+}
+
+function said(whole) {
+  const word = (label) => (label === 1 ? TEXTS.yes(whole) : label === 0 ? TEXTS.no(whole) : TEXTS.undecided);
+  const lines = (open.statements ?? []).map((each) => line(each.at, each.who, `${each.against ? `, ${TEXTS.against[each.against]}` : ""}: ${word(each.label)}`, each.text));
+  const answers = Object.entries(open.answers ?? {}).map(([who, label]) => line("", who, `: ${word(label)}`, ""));
+  const judged = (open.judgements ?? [open.judgement].filter(Boolean)).map((each) => line(each.at, each.who, `${TEXTS.judgedBy}${word(each.label)}${each.blinded ? TEXTS.blindly : ""}`, each.reason));
+  const result = open.model_label === undefined ? [] : [element("p", {}, `${TEXTS.result}: ${word(open.model_label)}`)];
+  return [...judged, ...result, ...lines, ...answers];
+}
+
+function line(at, who, text, why) {
+  const time = at ? [element("span", { className: "quiet" }, `${moment(at)}  `)] : [];
+  return element("p", { className: "disagreement" }, ...time, element("bdi", {}, who), text, ...(why ? [": ", element("bdi", {}, why)] : []));
+}
+
+// Images.
+
+function images(paths) {
+  const buttons = paths.map((path, index) => {
+    const button = element("button", { type: "button" }, `Image ${index + 1}`);
+    button.addEventListener("click", () => run(() => image(path, button)));
+    return button;
+  });
+  at("images").replaceChildren(...buttons);
+  at("images").hidden = paths.length < 2;
+  if (paths.length) return run(() => image(paths[0], buttons[0]));
+  at("broken").textContent = TEXTS.noImage;
+  at("broken").hidden = false;
+}
+
+async function image(path, button) {
+  const number = asking;
+  for (const each of at("images").children) each.setAttribute("aria-pressed", String(each === button));
+  at("waiting").hidden = false;
+  at("broken").hidden = true;
+  try {
+    const found = await server.image(path);
+    if (number !== asking) return;
+    view.show(found);
+    at("image").setAttribute("aria-label", `Radiograph, ${found.columns} by ${found.rows} pixels`);
+  } catch (error) {
+    if (error.status !== 422 && error.status !== 404) throw error;
+    if (number !== asking) return;
+    at("broken").textContent = error.message;
+    at("broken").hidden = false;
+  } finally {
+    at("waiting").hidden = true;
+  }
+}
+
+// The judgement.
+
+async function judge() {
+  const answer = new FormData(at("judgement")).get("label");
+  const label = answer === "" ? null : answer === "1";
+  const reason = at("reason").value;
+  const judged = open;
+  at("judge").disabled = true; // a second press is the same act
+  try {
+    if (judged.case) await server.post(`/api/adjudication/ties/${judged.study}/${judged.case}`, { label, reason });
+    else await server.post(`/api/adjudication/studies/${judged.study_instance_uid}`, { finding: judged.finding, label, reason });
+    toast(TEXTS.saved);
+    await load();
+    if (open === judged) await choose(cases.find((each) => keyOfCase(each) === keyOfCase(judged)) ?? judged);
+  } finally {
+    at("judge").disabled = false;
+  }
+}
+
+async function session() {
+  const found = await server.get("/api/session");
+  at("who").hidden = found.local;
+  at("user").textContent = found.user;
+}
+
+const KEYS = { ...moving(view), f: () => view.fit(), 0: () => view.reset(), 1: () => view.actual(), i: () => view.invert() };
+const SHIFTED = windowing(view);
+
+view.onDraw = () => (at("view").textContent = view.text);
+attach(at("image"), view);
+attachButtons(view);
+at("image").addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const act = (event.shiftKey && SHIFTED[keyOf(event)]) || KEYS[keyOf(event)];
+  if (!act) return;
+  event.preventDefault();
+  act();
+});
+at("which-cases").addEventListener("change", list);
+at("again").addEventListener("click", () => again?.());
+at("judgement").addEventListener("submit", (event) => {
+  event.preventDefault();
+  run(judge);
+});
+countUnread();
+run(session);
+run(load);
