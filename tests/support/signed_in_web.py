@@ -95,7 +95,8 @@ def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
 @contextmanager
 def signed_in_web(
     redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
-    oidc: dict[str, Any] | None = None, adjudication: AdjudicationRules | None = None, **sign_in: Any,
+    oidc: dict[str, Any] | None = None, adjudication: AdjudicationRules | None = None,
+    idle_lock_minutes: float = 0.0, **sign_in: Any,
 ) -> Iterator[SignedInWeb]:  # fmt: skip
     """Serve the web process with the settings of ``sign_in``; by default with the users of ``write_users``.
 
@@ -105,7 +106,7 @@ def signed_in_web(
     given = {"method": "users", "users_file": write_users(folder), **sign_in}
     path = folder / "audit" / "audit.xml"
     settings = AuditSettings(**{"path": path, **(audit or {})})
-    access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})))
+    access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})), idle_lock_minutes)
     control = access_control("127.0.0.1", access, spool, WebMetrics(registry))
     with served(
         redis, spool, known_hosts("127.0.0.1", [called] if called else []), control, ups=True, adjudication=adjudication

@@ -28,6 +28,6 @@ def web(settings: Settings, spool: Spool, redis_url: str) -> None:
         spool,
         RedisAddress(redis_url, settings.redis.timeout_s),
         ListOptions(worklist.waiting_cap_s, decision.lower_normal, settings.paging.on, cards, _rules(settings)),
-        AccessSettings(settings.sign_in, settings.audit, settings.oidc),
+        AccessSettings(settings.sign_in, settings.audit, settings.oidc, settings.web.idle_lock_minutes),
         running(settings),
     )

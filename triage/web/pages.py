@@ -21,6 +21,7 @@ def routes() -> list[Route]:
         Route("/", _page),
         Route("/studies/{study_instance_uid}", _page),
         Route("/operations", _page),
+        Route("/locked", partial(_page, name="locked.html")),
         Route("/adjudication", partial(_page, name="adjudication.html")),
         Route("/favicon.ico", _no_icon),
         static.files(_PAGE, static.SHARED),

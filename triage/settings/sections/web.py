@@ -57,6 +57,13 @@ class WebSettings(Section):
         description="Show patients' names on the page. False: neither the list nor a study names a patient or a "
         "referrer there, for screens that others can see; IDs stay, and a search by name still finds.",
     )
+    idle_lock_minutes: float = Field(
+        0.0,
+        ge=0,
+        description="Minutes without input until the page is locked: patients leave the screen, and the session "
+        "answers nothing until its user signs in again. For workstations that people share; needs sign_in.method users "
+        "or oidc. 0: off.",
+    )
     ups: bool = Field(
         False,
         description="Serve the worklist as UPS-RS workitems at /workitems: it names patients, and lets clients write.",

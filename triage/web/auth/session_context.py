@@ -13,6 +13,9 @@ from triage.web.auth.session_cookie import Cookie, session_cookie
 from triage.web.auth.sessions import Sessions
 from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
 
+LOCKED = "/locked"
+"""Path of the page of a locked session."""
+
 
 @dataclass(frozen=True)
 class SessionContext:
@@ -27,6 +30,12 @@ class SessionContext:
     def cookie(self) -> Cookie:
         """The cookie of a session."""
         return session_cookie(self.plain_http)
+
+    async def page(self, scope: Scope, page: str) -> str:
+        """Return the page that a browser without access is led to: ``page``, or that of a locked session."""
+        token = self.cookie.of(scope)
+        locked: bool = await run_in_threadpool(self.sessions.is_locked, token)
+        return LOCKED if locked else page
 
     def address(self, scope: Scope) -> str:
         """Return the address that a request comes from."""

@@ -47,12 +47,17 @@ class SignedInSession:
 
 @dataclass(frozen=True)
 class Sessions:
-    """The sessions in a folder. Safe for threads and processes."""
+    """The sessions in a folder. Safe for threads and processes.
+
+    ``idle_s`` and ``longest_s`` end a session. ``lock_s`` without activity lock it, 0 for never: it lasts, and nothing
+    is answered to it until its user signs in again.
+    """
 
     folder: Path
     idle_s: float
     longest_s: float
     now: Callable[[], float] = field(default=time.time)
+    lock_s: float = 0.0
 
     def begin(self, user: str, stamp: str, provided: ProviderSession | None = None) -> str:
         """Begin a session and return its token, which only the browser may hold. Raises OSError."""
@@ -66,7 +71,7 @@ class Sessions:
         return token
 
     def find(self, token: str, *, active: bool) -> SignedInSession | None:
-        """Return the session of a token, or None if it has ended; ``active`` extends it."""
+        """Return the session of a token, or None if it has ended or is locked; ``active`` extends it."""
         if not _TOKEN.fullmatch(token):
             return None
         path = self._path(token)
@@ -77,10 +82,26 @@ class Sessions:
         if not self._lasts(session.began, seen, now):
             path.unlink(missing_ok=True)
             return None
-        if active and now - seen > _ACTIVITY_STEP_S:
+        if self._locks(seen, now):
+            return None
+        if active and now - seen > self._step_s:
             with suppress(OSError):  # a full disk must not sign people out, and another process may have ended it
                 os.utime(path, (now, now))
         return session
+
+    def is_locked(self, token: str) -> bool:
+        """Return True if the session of a token lasts and is locked."""
+        if not (self.lock_s and _TOKEN.fullmatch(token)):
+            return False
+        session, seen = _read(self._path(token))
+        now = self.now()
+        return session is not None and self._lasts(session.began, seen, now) and self._locks(seen, now)
+
+    def lock(self, token: str) -> None:
+        """Lock a session now, as if nothing had been done since ``lock_s``. Raises OSError."""
+        if self.lock_s and self.find(token, active=False) is not None:
+            then = self.now() - self.lock_s
+            os.utime(self._path(token), (then, then))
 
     def end(self, token: str) -> None:
         """End a session."""
@@ -92,6 +113,13 @@ class Sessions:
             began - _CLOCK_TOLERANCE_S <= now < began + self.longest_s
             and seen - _CLOCK_TOLERANCE_S <= now < seen + self.idle_s
         )
+
+    @property
+    def _step_s(self) -> float:
+        return min(_ACTIVITY_STEP_S, self.lock_s / 4) if self.lock_s else _ACTIVITY_STEP_S
+
+    def _locks(self, seen: float, now: float) -> bool:
+        return 0 < self.lock_s <= now - seen
 
     def _remove_ended(self) -> None:
         now = self.now()

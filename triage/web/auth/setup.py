@@ -34,11 +34,12 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Settings of sign-in, audit trail and identity provider."""
+    """Settings of sign-in, audit trail and identity provider. ``idle_lock_minutes``: see web.idle_lock_minutes."""
 
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     oidc: OidcSettings = field(default_factory=OidcSettings)
+    idle_lock_minutes: float = 0.0
 
     @property
     def audited(self) -> bool:
@@ -89,12 +90,17 @@ def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, host
     roles = RoleMapping(
         frozenset(sign_in.reader_roles), frozenset(sign_in.admin_roles), frozenset(sign_in.adjudicator_roles)
     )
+    if settings.idle_lock_minutes and sign_in.method not in ("users", "oidc"):
+        raise StartError(
+            "web.idle_lock_minutes locks sessions, and there are none with sign_in.method = "
+            f"{sign_in.method or 'nothing'}: set it to 0, and have the reverse proxy end its own"
+        )
     if sign_in.method == "oidc":
-        context = _context(host, sign_in, peers, record)
+        context = _context(host, settings, peers, record)
         local = _local_users(sign_in, context) if settings.oidc.local_users else NoLocalUsers()
         return provided_users(settings.oidc, roles, hosts, context, local)
     if sign_in.method == "users":
-        return _local_users(sign_in, _context(host, sign_in, peers, record))
+        return _local_users(sign_in, _context(host, settings, peers, record))
     if sign_in.method == "proxy":
         return ProxyUsers(
             peers,
@@ -113,14 +119,16 @@ def _named_roles(sign_in: SignInSettings) -> dict[str, Role]:
     return {**dict.fromkeys(sign_in.adjudicators, Role.ADJUDICATOR), **dict.fromkeys(sign_in.admins, Role.ADMIN)}
 
 
-def _context(host: str, settings: SignInSettings, peers: TrustedProxies, record: SignInRecorder) -> SessionContext:
+def _context(host: str, access: AccessSettings, peers: TrustedProxies, record: SignInRecorder) -> SessionContext:
+    settings = access.sign_in
     if host not in LOOPBACK and not (settings.plain_http or settings.trusted_proxies):
         raise StartError(
             f"on web.host {host} passwords would cross the network unencrypted: put a reverse proxy with TLS "
             "before it and enter its address in sign_in.trusted_proxies, or set sign_in.plain_http"
         )
     folder = settings.users_file.absolute().with_name("sessions")
-    sessions = Sessions(folder, settings.idle_minutes * 60, settings.longest_hours * 3600)
+    idle_s, longest_s = settings.idle_minutes * 60, settings.longest_hours * 3600
+    sessions = Sessions(folder, idle_s, longest_s, lock_s=access.idle_lock_minutes * 60)
     return SessionContext(sessions, peers, record, settings.plain_http)
 
 

@@ -122,7 +122,7 @@ class LocalUsers:
         active = "x-triage-idle" not in headers
         account = await run_in_threadpool(self._by_session, token, active) if token else None
         if account is None:
-            raise HTTPException(401, "sign in first", challenge(scope, self.page))
+            raise HTTPException(401, "sign in first", challenge(scope, await self.context.page(scope, self.page)))
         return Caller(
             User(account.name, account.role),
             self.context.address(scope),

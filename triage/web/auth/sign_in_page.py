@@ -24,6 +24,7 @@ from triage.web.auth.oidc.errors import PAGE_MESSAGES, NotSignedInError, SignInP
 from triage.web.auth.oidc.pages import SignInRoutes
 from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.own_page import own_page
+from triage.web.auth.session_context import LOCKED
 from triage.web.auth.sign_in import LocalUsers, SignIn
 from triage.web.http.request_body import MediaType, read_body
 from triage.web.http.static import PAGE_HEADERS
@@ -54,6 +55,8 @@ def routes(sign_in: SignIn, auditing: Auditing) -> list[Route]:
     """Return the routes of the session, and those of the sign-in page where users have sessions here."""
     found = [Route("/api/session", partial(_session, sign_in))]
     if isinstance(sign_in, LocalUsers | ProvidedUsers):
+        found.append(Route("/api/session/lock", partial(_lock, sign_in), methods=["POST"]))
+    if isinstance(sign_in, LocalUsers | ProvidedUsers):
         found += [
             Route("/sign-in", partial(_show, sign_in), methods=["GET"]),
             Route("/api/sign-out", partial(_sign_out, sign_in, auditing), methods=["POST"]),
@@ -82,7 +85,18 @@ class _PageOptions:
 
 def _session(sign_in: SignIn, request: Request) -> Response:
     user = user_of(request)
-    return JSONResponse({"user": user.name, "role": user.role, "local": user is LOCAL, "sign_out": sign_in.sign_out})
+    lock_s = sign_in.context.sessions.lock_s if isinstance(sign_in, LocalUsers | ProvidedUsers) else 0.0
+    known = {"user": user.name, "role": user.role, "local": user is LOCAL, "sign_out": sign_in.sign_out}
+    return JSONResponse({**known, **({"idle_lock_s": lock_s} if lock_s else {})})
+
+
+async def _lock(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Response:
+    """Lock the session of a page that nothing was done on; the page leaves the screen first."""
+    sessions = sign_in.context.sessions
+    if not sessions.lock_s:
+        raise HTTPException(404, "sessions are not locked here (web.idle_lock_minutes)")
+    await run_in_threadpool(sessions.lock, sign_in.context.cookie.of(request.scope))
+    return JSONResponse({"page": LOCKED})
 
 
 async def _show(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Response:

@@ -3,6 +3,7 @@
 import { at, element } from "./elements.js";
 import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
+import { lockAfter } from "./lock.js";
 import * as server from "./server.js";
 import { countUnread } from "./unread.js";
 import { View } from "./view.js";
@@ -205,6 +206,7 @@ async function judge() {
 
 async function session() {
   const found = await server.get("/api/session");
+  lockAfter(found.idle_lock_s);
   at("who").hidden = found.local;
   at("user").textContent = found.user;
 }

@@ -28,8 +28,10 @@ export function disagreements(study) {
 
 /** A button that opens the dialog for a finding; null for any. */
 export function disagreeing(name, title) {
-  const label = name === null ? {} : { "aria-label": TEXTS.disagreeWith(title) };
-  return element("button", { type: "button", className: "small", ...label, dataset: { disagree: name ?? "" } }, TEXTS.disagree);
+  const data = { type: "button", dataset: { disagree: name ?? "" } };
+  if (name === null) return element("button", { ...data, className: "small" }, TEXTS.disagree);
+  const label = TEXTS.disagreeWith(title);
+  return element("button", { ...data, className: "small sign", title: label, "aria-label": label });
 }
 
 function line(each) {

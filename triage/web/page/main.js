@@ -7,6 +7,7 @@ import { at, element } from "./elements.js";
 import { Filters } from "./filters.js";
 import { keyOf } from "./keys.js";
 import { List } from "./list.js";
+import { lockAfter } from "./lock.js";
 import * as operations from "./operations.js";
 import { Presence } from "./presence.js";
 import { othersOf, post, Readings, target, TEXTS } from "./reading.js";
@@ -423,6 +424,7 @@ async function session() {
   presence.user = found.user;
   list.isShared = !found.local;
   presence.onChange();
+  lockAfter(found.idle_lock_s);
   at("to-cases").hidden = found.role === "reader";
   at("who").hidden = found.local;
   at("user").textContent = found.role === "admin" ? `${found.user} (admin)` : found.user;

@@ -41,13 +41,18 @@ function kept(use) {
   }
 }
 
+let ended = "/sign-in"; // the page of those whose session has ended
+
+/** Have the page be left for another one when its session has ended. */
+export const leaveFor = (page) => (ended = page);
+
 let lastInput = Date.now();
 for (const kind of ["keydown", "pointerdown", "pointermove", "wheel"]) {
   addEventListener(kind, () => (lastInput = Date.now()), { capture: true, passive: true });
 }
 
 /** Go to the sign-in page and clear the screen. */
-export function signIn(page = "/sign-in") {
+export function signIn(page = ended) {
   session.end();
   document.body.hidden = true;
   location.replace(`${here(page)}?next=${encodeURIComponent(place(location.pathname))}`);

@@ -7,6 +7,7 @@ import hmac
 import json
 import warnings
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +40,15 @@ def signed(changes: dict[str, Any], key: Any = None, **header: Any) -> str:
 def test_a_token_that_is_as_it_should_be_gives_its_claims():
     assert verified(signed({"roles": ["radiology"]}), KEYS, EXPECTED)["roles"] == ["radiology"]
     assert verified(signed({"aud": ["us", "them"], "azp": "us"}), KEYS, EXPECTED)["sub"] == "1"
+
+
+@pytest.mark.parametrize("authenticated", [None, NOW - 3600, "now", float("nan"), True])
+def test_where_each_sign_in_must_ask_a_user_who_was_not_asked_is_refused(authenticated: object):
+    asked = replace(EXPECTED, authenticated_after=NOW)
+    assert verified(signed({"auth_time": int(NOW) - 30}), KEYS, asked)["sub"] == "1"  # clocks differ
+    with pytest.raises(NotSignedInError, match=r"auth_time|without asking") as refused:
+        verified(signed({"auth_time": authenticated}), KEYS, asked)
+    assert refused.value.problem is SignInProblem.NOT_ASKED
 
 
 @pytest.mark.parametrize(

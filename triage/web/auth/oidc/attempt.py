@@ -9,7 +9,9 @@ from __future__ import annotations
 import hmac
 import re
 import secrets
+import time
 from base64 import urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Self
@@ -21,30 +23,35 @@ LIFETIME_S = 600
 """Lifetime of the cookie in seconds: time to enter a password and a second factor."""
 
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")  # 256 bits
+_SECONDS = re.compile(r"[0-9]{1,12}")
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """Secret of an attempt, and the page ``next`` to show after it."""
+    """Secret of an attempt, the page ``next`` to show after it, and its begin in POSIX seconds."""
 
     secret: str
     next: str = "/"
+    began: int = 0
 
     @classmethod
-    def begun(cls, page: str) -> Self:
+    def begun(cls, page: str, now: Callable[[], float] = time.time) -> Self:
         """Begin an attempt."""
-        return cls(secrets.token_urlsafe(32), own_page(page))
+        return cls(secrets.token_urlsafe(32), own_page(page), int(now()))
 
     @classmethod
     def of_cookie(cls, text: str) -> Self | None:
         """Parse the cookie of a browser; None if it is not valid."""
-        secret, _, page = text.partition(".")
-        return cls(secret, own_page(unquote(page))) if _SECRET.fullmatch(secret) else None
+        head, _, page = text.partition(".")
+        secret, _, began = head.partition("~")
+        if not (_SECRET.fullmatch(secret) and _SECONDS.fullmatch(began)):
+            return None
+        return cls(secret, own_page(unquote(page)), int(began))
 
     @property
     def cookie(self) -> str:
         """Value of the cookie."""
-        return f"{self.secret}.{quote(self.next, safe='')}"
+        return f"{self.secret}~{self.began}.{quote(self.next, safe='')}"
 
     @property
     def state(self) -> str:

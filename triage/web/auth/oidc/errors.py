@@ -16,6 +16,7 @@ class SignInProblem(StrEnum):
     INVALID = "invalid"  # the provider's response is not valid
     UNREACHABLE = "unreachable"
     CROWDED = "crowded"
+    NOT_ASKED = "not-asked"  # the provider did not ask again, which the idle lock needs
     NO_NAME = "no-name"
     NO_ROLE = "no-role"
     NOT_SAVED = "not-kept"  # the session could not be saved
@@ -30,12 +31,15 @@ PAGE_MESSAGES = {
     SignInProblem.UNREACHABLE: "The identity provider is not available: try again, and tell the "
     "administrator if it goes on.",
     SignInProblem.CROWDED: "Too many attempts to sign in: try again.",
+    SignInProblem.NOT_ASKED: "This workstation locks itself, and the identity provider did not ask again who you "
+    "are: sign in again, and tell the administrator if it goes on.",
     SignInProblem.NO_NAME: "The identity provider does not send your name as expected: tell the administrator.",
     SignInProblem.NO_ROLE: "You have no role here: ask the administrator for one.",
     SignInProblem.NOT_SAVED: "You cannot be signed in, because your session cannot be saved: tell the administrator.",
     SignInProblem.PLAIN_HTTP: "Over plain HTTP others can take over your session: open this page by https.",
 }
 _OUTCOMES = {
+    SignInProblem.NOT_ASKED: SignInOutcome.REFUSED,
     SignInProblem.NO_NAME: SignInOutcome.REFUSED,
     SignInProblem.NO_ROLE: SignInOutcome.REFUSED,
     SignInProblem.UNREACHABLE: SignInOutcome.FAILED,

@@ -14,7 +14,7 @@ from joserfc import jwk, jws, jwt
 from joserfc.errors import JoseError
 
 from triage.errors import TriageError, cause
-from triage.web.auth.oidc.errors import invalid
+from triage.web.auth.oidc.errors import NotSignedInError, SignInProblem, invalid
 
 _KEY_TYPES = {
     **dict.fromkeys(("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"), "RSA"),
@@ -34,13 +34,17 @@ class UnknownKeyError(TriageError):
 
 @dataclass(frozen=True)
 class ExpectedToken:
-    """Expected claims of a token, and the time (POSIX seconds); clocks may differ by ``skew_s`` seconds."""
+    """Expected claims of a token, and the time (POSIX seconds); clocks may differ by ``skew_s`` seconds.
+
+    ``authenticated_after``: time since which the user must have been authenticated (auth_time); None for any.
+    """
 
     issuer: str
     client_id: str
     nonce: str
     now: float
     skew_s: float
+    authenticated_after: float | None = None
 
 
 def verified(token: str, keys: Sequence[object], expected: ExpectedToken) -> Mapping[str, object]:
@@ -51,6 +55,7 @@ def verified(token: str, keys: Sequence[object], expected: ExpectedToken) -> Map
         raise invalid("the ID token's signature is wrong")
     _issued(claims, expected)
     _timely(claims, expected)
+    _fresh(claims, expected)
     if not _same(claims.get("nonce"), expected.nonce):
         raise invalid("the ID token is of another attempt (nonce)")
     subject = claims.get("sub")
@@ -116,6 +121,24 @@ def _timely(claims: Mapping[str, object], expected: ExpectedToken) -> None:
     begins = max(begun, _time(claims, "nbf") or begun)
     if expected.now + expected.skew_s < begins:
         raise invalid(f"the ID token begins in {begins - expected.now:.0f} s: compare the clocks of both machines")
+
+
+def _fresh(claims: Mapping[str, object], expected: ExpectedToken) -> None:
+    """Refuse a user whom the provider let in without asking again (max_age, OpenID Connect Core 3.1.2.1)."""
+    if expected.authenticated_after is None:
+        return
+    authenticated = _time(claims, "auth_time")
+    if authenticated is None:
+        raise NotSignedInError(
+            SignInProblem.NOT_ASKED,
+            "the identity provider does not say when it authenticated the user (auth_time), which "
+            "web.idle_lock_minutes needs: have it add the claim",
+        )
+    if authenticated < expected.authenticated_after - expected.skew_s:
+        raise NotSignedInError(
+            SignInProblem.NOT_ASKED,
+            "the identity provider let a user in without asking again (prompt=login, max_age=0)",
+        )
 
 
 def _time(claims: Mapping[str, object], name: str) -> float | None:

@@ -31,7 +31,7 @@ _LONGEST_ID_TOKEN_HINT = 4096  # in an address that a browser requests
 
 @dataclass(frozen=True)
 class OidcClient:
-    """Registration of this service at the provider."""
+    """Registration of this service at the provider. ``asks_again``: each sign-in asks the user who it is."""
 
     issuer: str
     client_id: str
@@ -39,6 +39,7 @@ class OidcClient:
     secret_file: Path | None
     scopes: tuple[str, ...]
     skew_s: float
+    asks_again: bool = False
 
     @property
     def redirect_uri(self) -> str:
@@ -69,9 +70,11 @@ class Provider:
 
     def sign_in_address(self, attempt: Attempt, until: float) -> str:
         """Return the address at which users sign in. Raises NotSignedInError."""
+        again = {"prompt": "login", "max_age": "0"} if self._client.asks_again else {}
         return _with_query(
             self._metadata.get(until).authorization,
             {
+                **again,
                 "response_type": "code",
                 "client_id": self._client.client_id,
                 "redirect_uri": self._client.redirect_uri,
@@ -134,7 +137,12 @@ class Provider:
 
     def _verified_claims(self, token: str, attempt: Attempt, until: float) -> Mapping[str, object]:
         expected = ExpectedToken(
-            self._client.issuer, self._client.client_id, attempt.nonce, self._now(), self._client.skew_s
+            self._client.issuer,
+            self._client.client_id,
+            attempt.nonce,
+            self._now(),
+            self._client.skew_s,
+            float(attempt.began) if self._client.asks_again else None,
         )
         for renewed in (False, True):
             try:

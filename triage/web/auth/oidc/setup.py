@@ -47,16 +47,23 @@ def provided_users(
         )
     claims = ClaimMapping(oidc.name_claim, oidc.role_claim, roles)
     stamp = claims.stamp(oidc.issuer, oidc.client_id)
-    return ProvidedUsers(_provider(oidc, claims), stamp, context, oidc.timeout_s, local)
+    provider = _provider(oidc, claims, asks_again=context.sessions.lock_s > 0)
+    return ProvidedUsers(provider, stamp, context, oidc.timeout_s, local)
 
 
-def _provider(oidc: OidcSettings, claims: ClaimMapping) -> Provider:
+def _provider(oidc: OidcSettings, claims: ClaimMapping, *, asks_again: bool = False) -> Provider:
     try:
         from triage.web.auth.oidc.provider import OidcClient, Provider
     except ModuleNotFoundError as error:
         raise StartError(what_to_install(error, "sign_in.method = oidc") or str(error)) from error
     client = OidcClient(
-        oidc.issuer, oidc.client_id, oidc.page_address, oidc.client_secret_file, oidc.scopes, oidc.clock_skew_s
+        oidc.issuer,
+        oidc.client_id,
+        oidc.page_address,
+        oidc.client_secret_file,
+        oidc.scopes,
+        oidc.clock_skew_s,
+        asks_again,
     )
     try:
         client.secret()

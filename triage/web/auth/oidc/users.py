@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
 from starlette.types import Scope
 
 from triage.security.roles import Role
@@ -14,7 +15,7 @@ from triage.web.auth.caller import Caller, User
 from triage.web.auth.oidc.provider_calls import ProviderCalls
 from triage.web.auth.session_context import SessionContext
 from triage.web.auth.session_cookie import Cookie
-from triage.web.auth.sign_in import LocalUsers, NoLocalUsers
+from triage.web.auth.sign_in import LocalUsers, NoLocalUsers, challenge
 
 if TYPE_CHECKING:  # it needs the extra
     from triage.web.auth.oidc.provider import Provider
@@ -51,6 +52,10 @@ class ProvidedUsers:
         active = "x-triage-idle" not in headers
         user = await run_in_threadpool(self._by_session, token, active) if token else None
         if user is None:
+            if (page := await self.context.page(scope, self.page)) != self.page:
+                raise HTTPException(
+                    401, "sign in again: this session is locked", challenge(scope, page, programs=False)
+                )
             return await self.local.identify(scope)
         address = self.context.address(scope)
         return Caller(user, address, still_valid=lambda: self._by_session(token, False) is not None)
