@@ -16,3 +16,11 @@ def test_a_page_fits_into_a_chat_whatever_was_found_and_no_text_makes_a_line():
     lines = len(page_of(PageFacts("id", 3, 0.0, 900.0, 1800.0, findings[:1], "A1", "R", "1", "x")).text.splitlines())
     assert len(text.splitlines()) == lines + 3 * 2 + 1
     assert "\u202e" not in text
+
+
+def test_a_name_from_right_to_left_is_isolated_and_any_other_is_as_it_is():
+    name = "\u05de\u05e9\u05d4"
+    facts = PageFacts("id", 3, 0.0, 900.0, 1800.0, (), "A1", name, contact=f"opened by {name}", contact_at=60.0)
+    text = page_of(facts).text
+    assert f"Patient: \u2068{name}\u2069\n" in text and "Accession number: A1\n" in text
+    assert f"was \u2068opened by {name}\u2069 at 1970-01-01 00:01" in text

@@ -84,7 +84,7 @@ def page_of(facts: PageFacts) -> Page:
     values = {
         "text": text,
         "title": title,
-        "finding": ", ".join(_plain(each.title) for each in facts.findings) or "not known",
+        "finding": ", ".join(_isolated(_plain(each.title)) for each in facts.findings) or "not known",
         "ppv": "; ".join(ppv_text(each.ppv) for each in facts.findings) or "not known",
         "accession_number": _plain(facts.accession_number),
         "address": facts.address,
@@ -96,7 +96,7 @@ def page_of(facts: PageFacts) -> Page:
 def _why(facts: PageFacts) -> str:
     raised = f"raised at {_clock(facts.since, facts)}, {_minutes(facts.now - facts.since)} ago"
     if facts.contact and facts.contact_at is not None:
-        met = f"was {_plain(facts.contact)} at {_clock(facts.contact_at, facts)} and is not read"
+        met = f"was {_isolated(_plain(facts.contact))} at {_clock(facts.contact_at, facts)} and is not read"
         return f"A chest radiograph, {raised}, {met}."
     return f"A chest radiograph, {raised}, was opened by no reader and is not read."
 
@@ -109,11 +109,11 @@ def _findings(findings: Sequence[PagedFinding]) -> list[str]:
 
 
 def _finding(finding: PagedFinding) -> str:
-    words = [_plain(finding.title)[:_LONGEST]]
+    words = [_isolated(_plain(finding.title)[:_LONGEST])]
     if finding.urgency:
         words.append(f"({finding.urgency})")
     if finding.model:
-        words.append(f"by {_plain(finding.model)}")
+        words.append(f"by {_isolated(_plain(finding.model))}")
     found = " ".join(words)
     if finding.probability is not None:
         found += f", score {finding.probability:.2f}"
@@ -133,8 +133,8 @@ def ppv_text(ppv: PredictiveValue | None) -> str:
 
 def _who(facts: PageFacts) -> list[str]:
     named = {
-        "Patient": _plain(facts.patient),
-        "Accession number": _plain(facts.accession_number),
+        "Patient": _isolated(_plain(facts.patient)),
+        "Accession number": _isolated(_plain(facts.accession_number)),
         "Study": facts.address or facts.study_instance_uid,
     }
     return [f"{name}: {value}" for name, value in named.items() if value]
@@ -146,6 +146,12 @@ def _clock(moment: float, facts: PageFacts) -> str:
 
 def _minutes(seconds: float) -> str:
     return f"{max(seconds, 0.0) / 60:.0f} min"
+
+
+def _isolated(text: str) -> str:
+    """Return a text of others for a sentence: a name from right to left changes the order of nothing else."""
+    from_right = any(unicodedata.bidirectional(each) in ("R", "AL", "AN") for each in text)
+    return f"\u2068{text}\u2069" if from_right else text
 
 
 def _plain(text: str) -> str:

@@ -17,6 +17,7 @@ import { Strip } from "./strip.js";
 import { Study } from "./study.js";
 import { attachPictureButtons, endRuler, pictureKeys, shiftedKeys } from "./study_keys.js";
 import { Together } from "./together.js";
+import { clock, isolated } from "./words.js";
 
 const arrangement = new Arrangement();
 const list = new List((uid) => go(`/studies/${uid}`), arrangement);
@@ -357,7 +358,6 @@ function heard() {
   tell();
 }
 
-const clock = (at) => new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
 const isSilent = () => Date.now() - heardAt >= SILENT_MS;
 
 function tell() {
@@ -427,7 +427,7 @@ async function session() {
   lockAfter(found.idle_lock_s);
   at("to-cases").hidden = found.role === "reader";
   at("who").hidden = found.local;
-  at("user").textContent = found.role === "admin" ? `${found.user} (admin)` : found.user;
+  at("user").replaceChildren(isolated(found.user), found.role === "reader" ? "" : ` (${found.role})`);
   at("sign-out").hidden = !found.sign_out;
   at("sign-out").onclick = () => run(() => signOut(found.sign_out));
 }

@@ -8,7 +8,7 @@ import { modelsOf, notLookedFor } from "./model_figures.js";
 import { OtherStudies } from "./other_studies.js";
 import { Pictures } from "./pictures.js";
 import * as server from "./server.js";
-import { duration, moment, percent, plain, tag } from "./words.js";
+import { duration, isolated, moment, nameOf, percent, plain, tag } from "./words.js";
 
 export class Study {
   #pictures;
@@ -119,23 +119,24 @@ export class Study {
 
   #head() {
     const { decision, patient, study_instance_uid: uid, read } = this.#found;
-    const name = plainName(patient.PatientName) || "Patient unknown";
+    const name = nameOf(patient.PatientName) || "Patient unknown";
     const born = patient.PatientBirthDate && `born ${date(patient.PatientBirthDate)}`;
-    const facts = [identifier(patient), born, patient.PatientSex].filter(Boolean).join(", ");
+    const id = patient.PatientID ? identifier(patient) : [];
+    const facts = [born, patient.PatientSex].filter(Boolean).map((text, index) => (index || id.length ? `, ${text}` : text));
     return element(
       "div",
       { className: "head" },
-      element("h2", { id: "patient" }, name),
-      element("p", { className: "quiet" }, facts),
+      element("h2", { id: "patient" }, isolated(name)),
+      element("p", { className: "quiet" }, ...id, ...facts),
       decision ? element("p", { className: "quiet", id: "scope" }, decision.scope) : null,
       decision ? this.#result(decision) : element("p", { className: "result" }, "Not tagged yet"),
       lastCorrection(this.#found.corrections),
-      read ? element("p", { className: "done" }, `${read.act === "expired" ? "Left the list by age" : `Read by ${read.who}`}, ${moment(read.at)}`) : null,
+      read ? element("p", { className: "done" }, ...(read.act === "expired" ? ["Left the list by age"] : ["Read by ", isolated(read.who)]), `, ${moment(read.at)}`) : null,
       element(
         "dl",
         { className: "facts" },
-        ...fact("Accession", decision?.accession_number || "(none)"),
-        ...fact("Study", [patient.StudyDescription, date(patient.StudyDate)].filter(Boolean).join(", ")),
+        ...fact("Accession", decision?.accession_number ? [isolated(decision.accession_number)] : "(none)"),
+        ...fact("Study", [patient.StudyDescription && isolated(patient.StudyDescription), date(patient.StudyDate)].filter(Boolean).flatMap((each, index) => (index ? [", ", each] : [each]))),
         ...fact("Received", decision && `${moment(decision.received_at)}, ${since(decision.received_at)} ago`),
         ...fact("UID", uid),
         ...fact("Open in", siteLinks(this.#found.links)),
@@ -197,7 +198,7 @@ export class Study {
       { className: "item" },
       element("p", {}, (view ?? ["Object"]).filter(Boolean).join(", ")),
       element("p", { className: "quiet" }, parts.filter(Boolean).join("; ")),
-      element("p", { className: "quiet" }, `from ${each.calling_ae_title || "unknown"}, ${moment(each.received_at)}`),
+      element("p", { className: "quiet" }, "from ", isolated(each.calling_ae_title || "unknown"), `, ${moment(each.received_at)}`),
       each.dead_letter ? this.#dead(each.dead_letter.key, `Given up: ${each.dead_letter.error}`) : null,
     );
   }
@@ -269,13 +270,13 @@ const THROUGH = { report: "report message", "early report": "report message that
 
 function act(each) {
   const said = each.act === "label" ? (each.label === null ? "took the label back" : `says ${each.label ? "abnormal" : "normal"}`) : ACTS[each.act];
-  const who = [each.who, THROUGH[each.through] && `(${THROUGH[each.through]})`].filter(Boolean).join(" ");
-  return element("p", {}, element("span", { className: "quiet" }, `${moment(each.at)}  `), who ? `${who}: ${said}` : said);
+  const by = THROUGH[each.through] ? `${each.who ? " " : ""}(${THROUGH[each.through]})` : "";
+  const who = each.who || by ? [isolated(each.who), `${by}: `] : [];
+  return element("p", {}, element("span", { className: "quiet" }, `${moment(each.at)}  `), ...who, said);
 }
 
 const section = (title, lines) => (lines.length ? [element("section", {}, element("h3", {}, title), ...lines)] : []);
 const fact = (name, value) => (value?.length ? [element("dt", {}, name), element("dd", {}, ...[value].flat())] : []);
 const date = (text) => (/^\d{8}$/.test(text) ? `${text.slice(0, 4)}-${text.slice(4, 6)}-${text.slice(6)}` : text);
-const identifier = ({ PatientID: id, IssuerOfPatientID: issuer }) => id && `ID ${id} (${issuer ? `issuer ${issuer}` : "issuer not stated"})`;
-const plainName = (name) => name.split("=")[0].split("^").filter(Boolean).join(", ");
+const identifier = ({ PatientID: id, IssuerOfPatientID: issuer }) => ["ID ", isolated(id), ...(issuer ? [" (issuer ", isolated(issuer), ")"] : [" (issuer not stated)"])];
 const since = (iso) => duration((Date.now() - Date.parse(iso)) / 1000);

@@ -13,6 +13,9 @@ export function tag(name) {
   return element("span", { className: `tag ${name}` }, element("span", { "aria-hidden": "true" }, sign), ` ${text}`);
 }
 
+/** A text of others in a sentence: a name from right to left changes the order of nothing else. */
+export const isolated = (text) => element("bdi", {}, text);
+
 export const plain = (name) => name.replaceAll("_", " ");
 
 /** A time as people wait: 4 min, 2 h 05, 3 d 4 h. */
@@ -37,6 +40,9 @@ function zoneOf(date) {
 
 /** A time in the viewer's zone, with the zone: it was another one before the clocks were changed. */
 export const moment = (iso) => (iso ? new Date(iso).toLocaleString([], { ...DAY, ...TIME, second: "2-digit", timeZoneName: "short" }) : "");
+
+/** A time of today without the day, with the zone. */
+export const clock = (milliseconds) => new Date(milliseconds).toLocaleTimeString([], { ...TIME, timeZoneName: "short" });
 
 /** A time of today without the day; in the viewer's zone, which the head of its column shows. */
 export function shortMoment(iso) {
