@@ -17,6 +17,8 @@ from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from tests.support.signed_in_web import signed_in_web
 from tests.support.worklist_page import served, tagged
+from triage.adjudication.acts import Objection, disagree
+from triage.adjudication.journal import Contradicted
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.card_library import CardLibrary
@@ -24,6 +26,7 @@ from triage.model.installed import models_folder
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.worklist.presence import OpenPage
+from triage.worklist.reader_acts import Via
 
 VIOLATIONS = """() => axe.run().then(({ violations }) => violations.flatMap(({ id, nodes }) =>
   nodes.map((node) => `${id}: ${node.target}: ${node.any[0]?.message ?? ""}`)))"""
@@ -77,6 +80,17 @@ def opened_figures(page: Page) -> None:
     expect(page.locator(".figures-table").first).to_be_visible()
 
 
+def opened_dialog(page: Page) -> None:
+    opened_study(page)
+    page.locator("[data-disagree]").last.click()
+    expect(page.locator("#disagreeing")).to_be_visible()
+
+
+def opened_case(page: Page) -> None:
+    page.locator(".case").first.click()
+    expect(page.locator("#image")).to_have_attribute("aria-label", re.compile("pixels"))
+
+
 VIEWS: dict[str, tuple[str, Callable[[Page], object]]] = {
     "list": ("", lambda page: expect(page.locator("#stopped")).to_be_visible()),
     "filtered and sorted": ("", opened_filter),
@@ -87,6 +101,8 @@ VIEWS: dict[str, tuple[str, Callable[[Page], object]]] = {
     "end of a claim": ("", ended_claim),
     "two pictures": ("", two_pictures),
     "figures": ("", opened_figures),
+    "disagreement": ("", opened_dialog),
+    "cases": ("adjudication", opened_case),
     "operations": ("operations", lambda page: expect(page.locator(".tile").first).to_be_visible()),
 }
 
@@ -103,6 +119,8 @@ def filled(sources: Sources) -> None:
         reasons = (Reason.AGE_UNKNOWN,) if tag is Tag.NOT_ASSESSED else ()
         model = {"model_id": "rsna-adult 2", "model_digest": released("rsna-adult")}
         tagged(sources.spool, sources.worklist, number, tag, age_s=600.0 * (number + 1), reasons=reasons, **model)
+    uid = next(sources.spool.study_uids())
+    disagree(sources.spool, uid, Objection("ann", 1.0, Via.PAGE, Contradicted.REPORT, "other:x", 1, "why", "x"))
     waiting = sources.spool.inbox_path(receive(sources.spool, a_chest(1)))
     os.utime(waiting, (time.time() - 9000, time.time() - 9000))
     sources.worklist.end_building(sources.worklist.begin_building())
@@ -142,4 +160,5 @@ def test_no_rule_is_violated_at_the_sign_in(
     browser: Browser, redis_server: RedisServer, spool: Spool, tmp_path: Path, theme: str
 ) -> None:
     with signed_in_web(redis_server, spool, tmp_path) as web:
-        assert violations(browser, f"{web.address}/sign-in", theme, 360, lambda page: None) == []
+        for path in ("sign-in", "locked"):
+            assert violations(browser, f"{web.address}/{path}", theme, 360, lambda page: None) == []

@@ -45,21 +45,29 @@ def add_image(spool: Spool, dataset: Dataset, **changes: Any) -> ImageAssessment
     """Store an object of a study with its assessment, as filed."""
     content = part10(dataset)
     instance = ReceivedInstance(str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), sha256(content).hexdigest())
+    values = {
+        "series_instance_uid": str(dataset.SeriesInstanceUID),
+        "sop_class_uid": str(dataset.SOPClassUID),
+        "accession_number": str(dataset.AccessionNumber),
+        "acquisition_date": str(dataset.get("AcquisitionDate", "")),
+        **changes,
+    }
+    return store(spool, instance, content, **values)
+
+
+def store(spool: Spool, instance: ReceivedInstance, content: bytes, **values: Any) -> ImageAssessment:
+    """Store the bytes of an object with its assessment, as filed."""
     part = spool.new_part()
     part.write_bytes(content)
     with part.open("rb") as file:
         spool.receive(part, file.fileno(), instance)
     values = {
         "study_instance_uid": instance.study_instance_uid,
-        "series_instance_uid": str(dataset.SeriesInstanceUID),
         "sop_instance_uid": instance.sop_instance_uid,
         "content_digest": instance.content_digest,
-        "sop_class_uid": str(dataset.SOPClassUID),
-        "accession_number": str(dataset.AccessionNumber),
         "received_at": time.time(),
         "assessed_at": time.time(),
-        "acquisition_date": str(dataset.get("AcquisitionDate", "")),
-        **changes,
+        **values,
     }
     assessment = an_assessment(**values)
     spool.write_assessment(instance, to_record(assessment))

@@ -7,6 +7,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -17,9 +19,11 @@ from tests.support.certificates import authority
 from tests.support.redis_server import RedisServer
 from tests.support.reverse_proxies import example, nginx
 from tests.support.signed_in_web import JUDGE, READER, signed_in_web
-from tests.support.studies import a_study
+from tests.support.studies import a_radiograph, settle, store
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
+from triage.dicom.dx_image import part10
+from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 
@@ -39,15 +43,48 @@ class Place:
 
 def add(sources: Sources, number: int, tag: Tag, **attributes: str) -> str:
     """List a study that came ``number`` seconds after the first; its Study Instance UID."""
-    patient = {"PatientName": f"NAME{number:05d}^PAT", "PatientID": f"P{number:05d}", **attributes}
     at = time.time() - 86_400 + number
-    sender = f"MODALITY{number % 3}"
-    times = {"received_at": at, "assessed_at": at + 1, "calling_ae_title": sender}
-    uid = a_study(sources.spool, tag=tag, attributes=patient, **times)
+    probability = 0.91 if tag is Tag.ABNORMAL else 0.08
+    found = {"tag": tag, "probability": probability, "calling_ae_title": f"MODALITY{number % 3}"}
+    study, series, sop = (f"2.25.{10**34 + 3 * number + each}" for each in range(3))
+    uids = {"SeriesInstanceUID": series, "SOPInstanceUID": sop}
+    values = {"PatientName": f"NAME{number:05d}^PAT", "PatientID": f"P{number:05d}", **uids, **attributes}
+    uid = _study(sources.spool, study, values, received_at=at, assessed_at=at + 1, **found)
     record = sources.spool.decision(uid)
     assert record is not None
     sources.worklist.put(decision_from(record))
     return uid
+
+
+def _study(spool: Spool, study: str, values: dict[str, str], **found: object) -> str:
+    """Leave a study of one image as the worker does. Only what an image has of its own is written into a template."""
+    own = ("PatientName", "PatientID", "SeriesInstanceUID", "SOPInstanceUID")
+    if set(values) == set(own):
+        content = _template()
+        for old, new in zip(_OLD, (study, *(values[name] for name in own)), strict=True):
+            content = content.replace(old.encode(), new.encode())
+    else:
+        content = part10(a_radiograph(study, **values))
+    known = {
+        "series_instance_uid": values["SeriesInstanceUID"],
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1",
+        "accession_number": values.get("AccessionNumber", "ACC-1"),
+    }
+    instance = ReceivedInstance(study, values["SOPInstanceUID"], sha256(content).hexdigest())
+    store(spool, instance, content, **known, **found)
+    settle(spool, study)
+    return study
+
+
+_OLD = (f"2.25.{2 * 10**34}", "NAME99999^PAT", "P99999", f"2.25.{2 * 10**34 + 1}", f"2.25.{2 * 10**34 + 2}")
+"""What stands in the template for an image's own values, each as long as those."""
+
+
+@lru_cache
+def _template() -> bytes:
+    study, name, patient, series, sop = _OLD
+    uids = {"SeriesInstanceUID": series, "SOPInstanceUID": sop}
+    return part10(a_radiograph(study, PatientName=name, PatientID=patient, **uids))
 
 
 @contextmanager
