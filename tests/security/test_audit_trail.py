@@ -17,6 +17,9 @@ from tests.support.service import a_chest, receive
 from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwords, signed_in_web, write_users
 from tests.support.worklist_page import tagged
 from tests.web.api.test_ups_rs import complete
+from triage.adjudication.acts import Objection, disagree
+from triage.adjudication.journal import Contradicted
+from triage.adjudication.rules import AdjudicationRules
 from triage.cli import triage as cli
 from triage.security.audit_message import (
     LOGIN,
@@ -49,7 +52,11 @@ def a_trail(folder: Path, rotate_at_bytes: int = 1 << 20) -> AuditTrail:
 
 @pytest.fixture
 def home(redis_server: RedisServer, spool: Spool, tmp_path: Path):
-    with signed_in_web(redis_server, spool, tmp_path) as found:
+    study = spool.root / "study"
+    study.mkdir()
+    (study / "unresolved.csv").write_text("image,patient,why,reader_zoe,reader_yan\n1.png,p,tie 1:1,1,0\n")
+    rules = AdjudicationRules(reader_studies=(study,))
+    with signed_in_web(redis_server, spool, tmp_path, adjudication=rules) as found:
         yield found
 
 
@@ -178,6 +185,9 @@ def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: Sig
     workitem, cookie = f"/workitems/{workitem_uid(uid, 1)}", home.cookie(*ADMIN)
     claim = {"00741000": {"vr": "CS", "Value": ["IN PROGRESS"]}, "00081195": {"vr": "UI", "Value": ["1.2.3"]}}
     update = {"00404011": {"vr": "DT", "Value": ["20300101"]}}
+    stated = {"against": "model", "label": True, "text": "so"}
+    disagree(spool, uid, Objection("zoe", 1.0, reading.Via.PAGE, Contradicted.REPORT, "", 1, "so"))
+    judged = {"label": False, "reason": "so"}
     acts: dict[str, tuple[str, str, dict[str, Any]]] = {
         "POST /api/studies/{study_instance_uid}/reading": ("POST", f"/api/studies/{uid}/reading", {"read": True}),
         "POST /api/studies/{study_instance_uid}/label": ("POST", f"/api/studies/{uid}/label", {"label": True}),
@@ -188,6 +198,14 @@ def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: Sig
             f"/api/studies/{uid}/release",
             {"reason": "gone home"},
         ),
+        "POST /api/studies/{study_instance_uid}/disagreements": ("POST", f"/api/studies/{uid}/disagreements", stated),
+        "POST /api/studies/{study_instance_uid}/disagreements/{number}/withdrawal": (
+            "POST",
+            f"/api/studies/{uid}/disagreements/1/withdrawal",
+            {},
+        ),
+        "POST /api/adjudication/studies/{study_instance_uid}": ("POST", f"/api/adjudication/studies/{uid}", judged),
+        "POST /api/adjudication/ties/{study}/{case}": ("POST", a_tie(home), {"label": True, "reason": "so"}),
         "POST /api/requeue": ("POST", "/api/requeue", {"key": dead.key}),
         "POST /workitems/{workitem}": ("POST", workitem, update),
         "PUT /workitems/{workitem}/state": ("PUT", f"{workitem}/state", claim),
@@ -203,6 +221,13 @@ def test_nothing_is_done_of_which_it_cannot_be_written_that_it_will_be(home: Sig
             answer = ask.request(method, path, content=json.dumps(content), headers={"Content-Type": kind})
             assert (answer.status_code, "it is not done" in answer.json()["error"]) == (503, True), path
     assert everything(spool.root) == before
+
+
+def a_tie(home: SignedInWeb) -> str:
+    """The address of a tie in the reader study of the fixture's settings."""
+    with home.ask(ADMIN) as ask:
+        (tie,) = ask.get("/api/adjudication").json()["ties"]
+    return f"/api/adjudication/ties/{tie['study']}/{tie['case']}"
 
 
 def everything(folder: Path) -> dict[str, bytes]:
