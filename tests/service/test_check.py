@@ -308,6 +308,7 @@ def test_what_would_keep_the_page_from_starting_is_found_before_it_is_started(tm
     assert (open_to_all.level, "sign-in is off" in open_to_all.finding) == (FAILED, True)
     unread = settings(web={"host": "0.0.0.0"}, sign_in={"method": "users", "users_file": tmp_path / "users.json"})
     assert "sign_in.trusted_proxies" in only(check_sign_in(unread)).finding
+    assert "web.idle_lock_minutes" in only(check_sign_in(settings(web={"idle_lock_minutes": 5}))).finding
     assert not list(tmp_path.iterdir())
 
 

@@ -16,7 +16,7 @@ from tests.support.redis_server import RedisServer
 from tests.support.signed_in_web import ADMIN, JUDGE, READER, SignedInWeb, quick_passwords, signed_in_web
 from tests.support.worklist_page import tagged
 from triage.adjudication.acts import Objection, disagree, study_cases
-from triage.adjudication.journal import Contradicted, case_acts, other_finding
+from triage.adjudication.journal import FILE, Contradicted, case_acts, other_finding
 from triage.adjudication.rules import AdjudicationRules
 from triage.adjudication.ties import judgements
 from triage.decision.types import Tag
@@ -162,6 +162,19 @@ def test_it_is_refused_to_parties_to_readers_and_to_nonsense(home: SignedInWeb, 
             assert reader.post(path, json=wrong).status_code == 400, wrong
         assert reader.post("/api/studies/1.2.3/disagreements", json=stated).status_code == 404
     assert [each.act for each in case_acts(spool, uid)] == ["disagreed", "withdrawn"]
+
+
+def test_what_cannot_be_read_hides_no_other_case(home: SignedInWeb, spool: Spool) -> None:
+    damaged, whole = (tagged(spool, home.sources.worklist, n, Tag.ABNORMAL).study_instance_uid for n in (1, 2))
+    for uid in (damaged, whole):
+        disagree(spool, uid, Objection("ann", 1.0, Via.PAGE, Contradicted.MODEL, "", 0, "normal"))
+    (spool.study_folder(damaged) / FILE).write_text("{nonsense}")
+    (study,) = home.sources.adjudication.reader_studies
+    (study / "unresolved.csv").write_bytes(b"image,patient\n\xff")
+    with home.ask(JUDGE) as ask:
+        found = ask.get("/api/adjudication").json()
+    assert [each["study_instance_uid"] for each in found["cases"]] == [whole]
+    assert (len(found["faults"]), found["ties"]) == (2, [])
 
 
 @pytest.mark.parametrize(("width", "height"), [(360, 740), (640, 360), (1400, 850)])

@@ -20,7 +20,7 @@ def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
     host, sign_in = settings.web.host, settings.sign_in
     try:
         refuse_open_server(host, sign_in)
-        access = AccessSettings(sign_in, settings.audit, settings.oidc)
+        access = AccessSettings(sign_in, settings.audit, settings.oidc, settings.web.idle_lock_minutes)
         users = sign_in_of(host, access, _no_attempt, known_hosts(host, settings.web.names))
     except StartError as error:
         yield failed("sign-in", str(error))

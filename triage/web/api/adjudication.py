@@ -6,6 +6,8 @@ the way it was chosen, until it is judged.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Iterable
 from functools import partial
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -21,6 +23,8 @@ from triage.adjudication.cases import AdjudicationCase
 from triage.adjudication.journal import LONGEST_TEXT, LONGEST_TITLE, CaseAct, case_acts
 from triage.adjudication.marks import CaseMarks
 from triage.dicom.uid import InvalidUIDError
+from triage.errors import cause
+from triage.spool.spool import Spool
 from triage.web.api import ties
 from triage.web.api.disagreements import done
 from triage.web.api.silence import refuse_silent
@@ -28,6 +32,8 @@ from triage.web.api.sources import Sources
 from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import user_of
 from triage.web.http.request_body import read_json
+
+logger = logging.getLogger(__name__)
 
 _LISTED = 200
 _JUDGED_LISTED = 50
@@ -56,16 +62,31 @@ def routes(sources: Sources) -> list[Route]:
 def _list(sources: Sources, request: Request) -> Response:
     marks, who = CaseMarks(sources.spool), user_of(request).name
     waiting, judged = marks.opened(), marks.judged(_JUDGED_LISTED)
-    cases = [case for uid in (*waiting[:_LISTED], *judged) for case in study_cases(sources.spool, uid)]
+    cases, faults = _read(sources.spool, (*waiting[:_LISTED], *judged))
     cases.sort(key=lambda case: (case.judgement is not None, case.since))
+    of_ties = ties.listed(sources, who)
     return JSONResponse(
         {
             "blinded": sources.adjudication.blinded,
             "cases": [_listed(case, sources.adjudication.blinded, who) for case in cases],
             "further_studies": max(len(waiting) - _LISTED, 0),
-            **ties.listed(sources, who),
+            "ties": of_ties.ties,
+            "faults": [*faults, *of_ties.faults],
         }
     )
+
+
+def _read(spool: Spool, studies: Iterable[str]) -> tuple[list[AdjudicationCase], list[str]]:
+    """Return the cases of studies, and what is said of those that cannot be read: they hide no others."""
+    cases: list[AdjudicationCase] = []
+    faults = []
+    for uid in studies:
+        try:
+            cases += study_cases(spool, uid)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            logger.error("the cases of study %s cannot be read: %s", uid, cause(error))
+            faults.append(f"the cases of study {uid} cannot be read: see the log of the web process")
+    return cases, faults
 
 
 def _study(sources: Sources, request: Request) -> Response:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -36,6 +36,14 @@ class TieVerdict(BaseModel):
     reason: str = Field(min_length=1, max_length=LONGEST_TEXT)
 
 
+@dataclass(frozen=True)
+class ListedTies:
+    """Ties as JSON, and what is said of reader studies that cannot be read."""
+
+    ties: list[dict[str, object]]
+    faults: list[str]
+
+
 def routes(sources: Sources) -> list[Route]:
     """Return the routes of ties."""
     case = "/api/adjudication/ties/{study}/{case}"
@@ -46,17 +54,17 @@ def routes(sources: Sources) -> list[Route]:
     ]
 
 
-def listed(sources: Sources, who: str) -> dict[str, object]:
-    """Return the fields ``ties`` and ``faults`` of the list: a study that cannot be read hides no other."""
+def listed(sources: Sources, who: str) -> ListedTies:
+    """Return the ties of all reader studies: one that cannot be read hides no other."""
     found: list[dict[str, object]] = []
-    faults = []
+    faults: list[str] = []
     for number, study in enumerate(sources.adjudication.reader_studies):
         try:
             found += [_shown(sources, number, case, who) for case in ties_of(study)]
         except (TiesError, OSError, ValueError, TypeError) as error:
             logger.error("the ties of the reader study %s cannot be read: %s", study, cause(error))
             faults.append(f"the ties of the reader study {study.name} cannot be read: see the log of the web process")
-    return {"ties": found, "faults": faults}
+    return ListedTies(found, faults)
 
 
 def _shown(sources: Sources, number: int, case: TieCase, who: str) -> dict[str, object]:
