@@ -82,4 +82,5 @@ def test_labels_go_out_with_how_they_were_chosen_and_validation_leaves_the_other
     assert {each["sample_seed"] for each in csv.DictReader(out.open(newline=""))} == {"'=seed", ""}
     cohort = open_cohort(out)
     assert [member.row.columns["chosen_by"] for member in cohort.members] == ["random", "random"]
-    assert len(cohort.notes) == 2
+    assert len(cohort.notes) == 3
+    assert cohort.notes[-1].startswith("only 2 of 3 studies of the random audit are judged")

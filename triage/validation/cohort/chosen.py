@@ -10,6 +10,8 @@ from triage.adjudication.journal import ChosenBy
 from triage.validation.cohort.manifest import ManifestError, Row
 
 CHOSEN_BY = "chosen_by"
+SAMPLE_DRAWN, SAMPLE_JUDGED = "sample_drawn", "sample_judged"
+"""Columns of the random audit: numbers of studies that were drawn, and of those that are judged."""
 REPRESENTATIVE = ("", ChosenBy.RANDOM)
 """A case without an entry was chosen by the cohort's owner, who answers for it."""
 
@@ -35,13 +37,22 @@ def representative(manifest: Path, rows: Sequence[Row]) -> tuple[list[Row], tupl
             "measure on a random audit (adjudication.random_fraction), or on cases chosen without the result"
         )
     notes = tuple(_note(way, count) for way, count in sorted(left_out.items()))
-    return kept, (*notes, *_unblinded(kept))
+    return kept, (*notes, *_unblinded(kept), *_incomplete(kept))
 
 
 def _note(way: str, count: int) -> str:
     return (
         f"{count} image{'' if count == 1 else 's'} left out, chosen by {way}: figures of accuracy on such cases say "
         "nothing of all cases"
+    )
+
+
+def _incomplete(rows: Sequence[Row]) -> tuple[str, ...]:
+    numbers = {(row.columns.get(SAMPLE_JUDGED, ""), row.columns.get(SAMPLE_DRAWN, "")) for row in rows}
+    return tuple(
+        f"only {judged} of {drawn} studies of the random audit are judged: figures on a part may be of the easy ones"
+        for judged, drawn in sorted(numbers)
+        if judged != drawn
     )
 
 

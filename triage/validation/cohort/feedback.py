@@ -8,7 +8,7 @@ The label of a study that was drawn at random is that of a judge alone, as its r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,12 +23,12 @@ from triage.dicom.attribute_text import text_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.study import read_header
-from triage.validation.cohort.chosen import CHOSEN_BY
+from triage.validation.cohort.chosen import CHOSEN_BY, SAMPLE_DRAWN, SAMPLE_JUDGED
 from triage.validation.cohort.manifest import FINDING_NAME, Row, write_manifest
 from triage.worklist.reader_acts import ReaderAct, acts_of, all_labels, labels
 from triage.worklist.tag_visibility import visibility_of
 
-_OF_CASES = ("sample_seed", "sample_fraction", "also", "blinded", "judged_by", "readers")
+_OF_CASES = ("sample_seed", "sample_fraction", SAMPLE_DRAWN, SAMPLE_JUDGED, "also", "blinded", "judged_by", "readers")
 
 
 @dataclass(frozen=True)
@@ -74,19 +74,28 @@ def export(spool: Spool, out: Path, reader_studies: Sequence[Path] = ()) -> Feed
     found = {uid: study_cases(spool, uid) for uid in _studies(spool)}
     every = [case for cases in found.values() for case in cases]
     known = {uid: label for uid, cases in found.items() if (label := _label_of(spool, uid, cases))}
+    audit = [case for case in every if case.finding == WHOLE_STUDY and case.chosen_by is ChosenBy.RANDOM]
+    judged = sum(1 for case in audit if case.judgement and case.judgement.label is not None)
+    known = {uid: _with_counts(label, len(audit), judged) for uid, label in known.items()}
     rows = {uid: list(_rows(spool, uid, label)) for uid, label in known.items()}
     ties = [_tie_row(each) for study in reader_studies for each in judgements(study).values() if each.label is not None]
     write_manifest(out, [*(row for of_study in rows.values() for row in of_study), *(tie for tie in ties if tie)])
-    audit = [case for case in every if case.finding == WHOLE_STUDY and case.chosen_by is ChosenBy.RANDOM]
     return FeedbackExport(
         images=sum(map(len, rows.values())) + sum(1 for tie in ties if tie),
         contradicted=sum(1 for uid in found if uid not in known and _contradict(spool, uid)),
         without_image=sum(not of_study for of_study in rows.values()),
         drawn=len(audit),
-        judged=sum(1 for case in audit if case.judgement and case.judgement.label is not None),
+        judged=judged,
         studies=tuple(uid for uid, of_study in rows.items() if of_study),
         cases=tuple(every),
     )
+
+
+def _with_counts(label: _StudyLabel, drawn: int, judged: int) -> _StudyLabel:
+    """Return the label of a drawn study with the numbers of all: those that are judged first are no random part."""
+    if label.chosen_by is not ChosenBy.RANDOM:
+        return label
+    return replace(label, columns={**label.columns, SAMPLE_DRAWN: str(drawn), SAMPLE_JUDGED: str(judged)})
 
 
 def _studies(spool: Spool) -> list[str]:
