@@ -167,12 +167,27 @@ def requests() -> list[bytes]:
         b"/api/worklist?limit=10&tag=ABNORMAL&text=%20&cursor=eyJ4IjoxfQ", b"/api/read?limit=5",
         b"/api/worklist/" + study, b"/api/studies/" + study, b"/studies/" + study, b"/workitems/" + item,
         b"/api/studies/" + study + b"/images/1.2", b"/api/studies/" + study + b"/images/1.2/map", b"/api/session",
+        b"/adjudication", b"/locked", b"/api/unread-high", b"/api/adjudication", b"/api/adjudication/studies/" + study,
+        b"/api/adjudication/ties/0/0123456789abcdef",
         b"/workitems?00741000=SCHEDULED&ScheduledProcedureStepStartDateTime=2026-&includefield=all&limit=2",
     ]  # fmt: skip
     plain = [b"\x06" + _request(b"GET", path) for path in gets]
     bodies = [
         (b"POST", b"/api/studies/" + study + b"/reading", b'{"read": true}'),
         (b"POST", b"/api/studies/" + study + b"/label", b'{"label": true}'),
+        (
+            b"POST",
+            b"/api/studies/" + study + b"/disagreements",
+            b'{"against": "model", "other": "free air", "label": true, "text": "below the diaphragm"}',
+        ),
+        (b"POST", b"/api/studies/" + study + b"/disagreements/1/withdrawal", b"{}"),
+        (
+            b"POST",
+            b"/api/adjudication/studies/" + study,
+            b'{"finding": "other:free air", "label": null, "reason": "x"}',
+        ),
+        (b"POST", b"/api/adjudication/ties/0/0123456789abcdef", b'{"label": true, "reason": "x"}'),
+        (b"POST", b"/api/session/lock", b"{}"),
         (b"POST", b"/api/requeue", b'{"key": "x"}'),
         (b"POST", b"/api/search", b'{"patient": "4711", "q": "", "tag": null, "limit": 5, "cursor": null}'),
         (b"POST", b"/api/list", b'{"text": "4711", "sort": {"column": "age"}, "filter": {"age_from": 18}}'),

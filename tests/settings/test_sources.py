@@ -160,7 +160,10 @@ def found(main: Path | None, here: Path, **environment: str) -> Loaded:
 
 
 def test_relative_paths_lie_in_the_data_folder_wherever_a_command_is_typed(main: Path, tmp_path: Path) -> None:
-    main.write_text('[data]\npath = "../state"\n[listener]\ntls_port = 1\ntls_certificate = "c.pem"\ntls_key = "/k"\n')
+    main.write_text(
+        '[data]\npath = "../state"\n[listener]\ntls_port = 1\ntls_certificate = "c.pem"\ntls_key = "/k"\n'
+        '[adjudication]\nreader_studies = ["study", "/s"]\n'
+    )
     for here in (tmp_path, Path("/")):
         loaded = found(main, here)
         settings, data = loaded.settings, main.parent / "../state"
@@ -170,6 +173,7 @@ def test_relative_paths_lie_in_the_data_folder_wherever_a_command_is_typed(main:
         assert settings.spool.path == data / "spool"
         assert settings.listener.tls_certificate == data / "c.pem"
         assert settings.listener.tls_key == Path("/k")
+        assert settings.adjudication.reader_studies == (data / "study", Path("/s"))
 
 
 def test_users_and_audit_trail_lie_beside_the_spool(main: Path, tmp_path: Path) -> None:

@@ -47,7 +47,8 @@ def resources_of(
     return ScoringResources(sessions, decoders, policy, spool.model_switches.disabled, titles)
 
 
-def _choice(settings: Settings) -> ChoiceRules:
+def choice_rules(settings: Settings) -> ChoiceRules:
+    """Return the rules by which studies are chosen to be judged."""
     given = settings.adjudication
     return ChoiceRules(given.random_fraction, given.random_seed, given.uncertain_within)
 
@@ -78,7 +79,7 @@ def scorers_of(
             rules,
             silent=settings.decision.silent,
             clock_in_doubt=Clock(spool).in_doubt,
-            choose=CaseChooser(spool, _choice(settings), time.time),
+            choose=CaseChooser(spool, choice_rules(settings), time.time),
         ),
     )
     partitions = canary_at_worker(
