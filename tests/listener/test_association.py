@@ -27,9 +27,9 @@ from pynetdicom.presentation import build_context
 from tests.support.dicom_peer import DX, RawPeer, a_data_set, association, command, encoded, running_listener, store
 from tests.support.wait import wait_for
 from triage.dicom.part10 import read_receipt
-from triage.listener import c_store_scp
 from triage.metrics.labels import Ending, StoreOutcome
 from triage.radiograph.decode import TRANSFER_SYNTAXES
+from triage.spool import file_objects
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
 
@@ -66,7 +66,7 @@ def test_a_large_object_is_on_its_way_to_the_disk_before_its_end(spool: Spool, m
     sent = a_data_set()
     sent.PixelData = b"\x01\x02" * 2_500_000
     ranges: list[tuple[int, int]] = []
-    monkeypatch.setattr(c_store_scp, "begin_writing_out", lambda _, start, length: ranges.append((start, length)))
+    monkeypatch.setattr(file_objects, "begin_writing_out", lambda _, start, length: ranges.append((start, length)))
     with running_listener(spool) as ours:
         assert store(ours.port, sent) == [0x0000]
         (instance,) = ours.inbox

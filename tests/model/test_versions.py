@@ -14,9 +14,10 @@ from triage.cli import triage as program
 from triage.model.card import CARD, ModelRefusedError
 from triage.model.installed import installed
 from triage.model.registry import RegistryPolicy
-from triage.model.registry_file import REGISTRY, RegistryFileError, add_to_registry, read_registry
+from triage.model.registry_file import REGISTRY, REGISTRY_PLACE, RegistryFileError, add_to_registry, read_registry
 from triage.model.serving_range import ServingRange, holes, narrowed
 from triage.model.versions import RegistryAct, RegistryEntry, RegistryHistory
+from triage.spool.spool import Spool
 
 
 @pytest.fixture
@@ -75,17 +76,18 @@ def test_a_folder_of_another_version_than_its_name_says_is_refused(models: Path)
 
 
 def test_acts_are_kept_in_order_and_a_torn_line_was_none(tmp_path: Path) -> None:
-    (tmp_path / "control").mkdir()
+    entries = Spool.open(tmp_path / "spool").entries(REGISTRY_PLACE)
+    file = tmp_path / "spool" / REGISTRY_PLACE / REGISTRY
     first, second = entry(RegistryAct.PROMOTE, "a", "0" * 64), entry(RegistryAct.RETIRE, "a", "0" * 64)
-    add_to_registry(tmp_path, first)
-    with (tmp_path / REGISTRY).open("a") as file:
-        file.write('{"act": "retire", "fol')
-    assert list(read_registry(tmp_path).entries) == [first]
-    add_to_registry(tmp_path, second)
-    assert list(read_registry(tmp_path).entries) == [first, second]
-    (tmp_path / REGISTRY).write_text('{"act": "sell"}\n')
+    add_to_registry(entries, first)
+    with file.open("a") as torn:
+        torn.write('{"act": "retire", "fol')
+    assert list(read_registry(entries).entries) == [first]
+    add_to_registry(entries, second)
+    assert list(read_registry(entries).entries) == [first, second]
+    file.write_text('{"act": "sell"}\n')
     with pytest.raises(RegistryFileError, match="line 1, is no act"):
-        read_registry(tmp_path)
+        read_registry(entries)
 
 
 def use(**changes: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import TriageDecision
 from triage.errors import TriageError
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.reader_acts import NotTaggedError, Via, acts_of
 
 
@@ -56,7 +56,7 @@ class Verdict:
     blinded: bool
 
 
-def study_cases(spool: Spool, study_instance_uid: str) -> list[AdjudicationCase]:
+def study_cases(spool: Store, study_instance_uid: str) -> list[AdjudicationCase]:
     """Return the cases of a study; none for one without a result, or a silent one. Raises InvalidUIDError, OSError."""
     record = spool.decision(study_instance_uid)
     if record is None or record.get("silent"):
@@ -65,13 +65,13 @@ def study_cases(spool: Spool, study_instance_uid: str) -> list[AdjudicationCase]
     return cases_of(decision_from(record), reading, acts, frozenset(counted_images(spool, study_instance_uid)))
 
 
-def counted_images(spool: Spool, study_instance_uid: str) -> dict[str, str]:
+def counted_images(spool: Store, study_instance_uid: str) -> dict[str, str]:
     """Return the images that count, the SOP Instance UID and the content digest of each."""
     every = current_assessments(assessment_from(each) for each in spool.assessments(study_instance_uid))
     return {each.sop_instance_uid: each.content_digest for each in every if each.counts}
 
 
-def disagree(spool: Spool, study_instance_uid: str, objection: Objection) -> CaseAct:
+def disagree(spool: Store, study_instance_uid: str, objection: Objection) -> CaseAct:
     """Record a disagreement.
 
     Raises:
@@ -103,7 +103,7 @@ def disagree(spool: Spool, study_instance_uid: str, objection: Objection) -> Cas
     return act
 
 
-def withdraw(spool: Spool, study_instance_uid: str, number: int, who: str, at: float) -> CaseAct:
+def withdraw(spool: Store, study_instance_uid: str, number: int, who: str, at: float) -> CaseAct:
     """Take one's own disagreement back. Raises as ``disagree`` does, and NoCaseError, NotYourCaseError."""
     with _decided(spool, study_instance_uid) as decision:
         stated = active_disagreements(case_acts(spool, study_instance_uid))
@@ -120,7 +120,7 @@ def withdraw(spool: Spool, study_instance_uid: str, number: int, who: str, at: f
     return act
 
 
-def judge(spool: Spool, study_instance_uid: str, verdict: Verdict) -> CaseAct:
+def judge(spool: Store, study_instance_uid: str, verdict: Verdict) -> CaseAct:
     """Record a judgement on the images that count now.
 
     Raises as ``disagree`` does, NoCaseError, and NotYourCaseError for a person who is a party.
@@ -152,7 +152,7 @@ def judge(spool: Spool, study_instance_uid: str, verdict: Verdict) -> CaseAct:
     return act
 
 
-def settle(spool: Spool, study_instance_uid: str) -> None:
+def settle(spool: Store, study_instance_uid: str) -> None:
     """Mark the study by what its cases are now: to be judged, judged, or none. Raises OSError."""
     marks, cases = CaseMarks(spool), study_cases(spool, study_instance_uid)
     if not cases:
@@ -171,7 +171,7 @@ def _check(decision: TriageDecision, objection: Objection) -> None:
 
 
 @contextmanager
-def _decided(spool: Spool, study_instance_uid: str) -> Iterator[TriageDecision]:
+def _decided(spool: Store, study_instance_uid: str) -> Iterator[TriageDecision]:
     """Hold the study's lock, and yield its decision. Raises NotTaggedError, InvalidUIDError."""
     unknown = NotTaggedError(f"no tagged study has the Study Instance UID {study_instance_uid}")
     if spool.decision(study_instance_uid) is None:  # before its lock creates a folder

@@ -13,7 +13,7 @@ from hashlib import sha256
 from triage.adjudication.journal import CaseAct, CaseActKind, ChosenBy, append_act, case_acts
 from triage.adjudication.marks import CaseMarks
 from triage.decision.types import TriageDecision
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 _DRAWN_FROM = 1 << 64
 
@@ -34,7 +34,7 @@ class ChoiceRules:
 class CaseChooser:
     """Notes the cases among new decisions. Call it under the study's lock, before the decision is written."""
 
-    spool: Spool
+    spool: Store
     rules: ChoiceRules
     now: Callable[[], float]
 

@@ -10,16 +10,13 @@ It is durable before it is answered, and is never changed. The study goes with i
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from dataclasses import asdict, dataclass, fields
 from enum import StrEnum
-from pathlib import Path
 
 from triage.decision.records import Record
-from triage.runtime.durable import append_durably
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 FILE = "adjudication.jsonl"
 OTHER = "other:"
@@ -99,24 +96,19 @@ class CaseAct:
 _FIELDS = frozenset(field.name for field in fields(CaseAct))
 
 
-def case_acts(spool: Spool, study_instance_uid: str) -> list[CaseAct]:
+def case_acts(spool: Store, study_instance_uid: str) -> list[CaseAct]:
     """Return every act on a study's cases, oldest first. Raises InvalidUIDError, OSError."""
-    try:
-        lines = _file(spool, study_instance_uid).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return [_act_from(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
+    return [_act_from(record) for record in spool.study_entries(study_instance_uid).records(FILE)]
 
 
-def append_act(spool: Spool, study_instance_uid: str, act: CaseAct) -> None:
+def append_act(spool: Store, study_instance_uid: str, act: CaseAct) -> None:
     """Write an act durably. Hold the study's lock. Raises OSError."""
-    # The line break comes first, so that a line that a crash cut does not spoil the next one.
-    append_durably(_file(spool, study_instance_uid), "\n" + json.dumps(asdict(act)))
+    spool.study_entries(study_instance_uid).append(FILE, asdict(act))
 
 
-def journals(spool: Spool) -> list[str]:
+def journals(spool: Store) -> list[str]:
     """Return the studies that have a journal. Reads the names of the whole spool."""
-    return sorted(path.parent.name for path in spool.studies.glob(f"*/*/{FILE}"))
+    return sorted(spool.studies_with(FILE))
 
 
 def other_finding(title: str) -> str:
@@ -128,7 +120,3 @@ def other_finding(title: str) -> str:
 def _act_from(record: Record) -> CaseAct:
     known = {name: value for name, value in record.items() if name in _FIELDS}  # a later release may write more
     return CaseAct(**{**known, "act": CaseActKind(record["act"]), "images": tuple(record.get("images", ()))})
-
-
-def _file(spool: Spool, study_instance_uid: str) -> Path:
-    return spool.study_folder(study_instance_uid) / FILE

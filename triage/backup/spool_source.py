@@ -27,6 +27,11 @@ _PARTITIONS = ("canary", "validation")
 _TRIES = 20
 
 
+def spool_source(path: Path) -> SpoolSource:
+    """Return the source of the spool at ``path``, which must be there. A backup of files is that of their folders."""
+    return SpoolSource(Spool(path))
+
+
 @dataclass(frozen=True)
 class _FoundObject:
     """A received object, and whether it is filed in its study."""

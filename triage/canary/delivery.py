@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.errors import cause
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -19,7 +19,7 @@ _PAUSE_AFTER_ERROR_S = 10.0
 class CanaryOutbox(Outbox):
     """The outbox of canaries. Switches and pauses of the patients' outbox hold here too, but not vice versa."""
 
-    def __init__(self, partition: Spool, patients: Outbox) -> None:
+    def __init__(self, partition: Store, patients: Outbox) -> None:
         super().__init__(partition)
         self._patients = patients
 

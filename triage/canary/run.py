@@ -29,7 +29,7 @@ from triage.dicom.requestor import RemoteAE
 from triage.errors import TriageError
 from triage.sender.send import send
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 _POLL_S = 0.1
 _TAKEN_FOR_PATIENT = (
@@ -66,8 +66,8 @@ class CanarySetup:
     ``remove_jobs`` removes the jobs of objects from the queue.
     """
 
-    spool: Spool
-    partition: Spool
+    spool: Store
+    partition: Store
     listener: RemoteAE
     destinations: Sequence[Destination]
     timeout_s: float
@@ -129,7 +129,7 @@ def _send_and_follow(setup: CanarySetup, canary: CanaryObject, observer: CanaryO
     started = time.monotonic()
     if error := _send(setup, canary):
         return CanaryResult(time.monotonic() - started, {STORED: error})
-    if setup.partition.find(canary.instance) is None:
+    if setup.partition.stored_object(canary.instance) is None:
         return CanaryResult(time.monotonic() - started, {STORED: _TAKEN_FOR_PATIENT}, taken_for_patient=True)
     observer.passed(PassedStage(STORED, time.monotonic() - started, ""))
     for checks in _stage_checks(setup, SentCanary(setup.partition, canary.instance, setup.job_status)):
@@ -174,10 +174,7 @@ def _wait_for(checks: StageChecks, started: float, timeout_s: float, observer: C
 def _send(setup: CanarySetup, canary: CanaryObject) -> str:
     """Send it to the listener. Return the reason why it was not stored, or an empty text."""
     register(setup.partition, canary.instance)
-    file = setup.partition.new_part()
-    try:
+    with setup.partition.scratch_file() as file:
         file.write_bytes(canary.file)
         (sent,) = send([file], setup.listener)
-    finally:
-        file.unlink(missing_ok=True)
     return sent.error

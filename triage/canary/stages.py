@@ -20,7 +20,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.errors import TriageError
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import Study, read_study
 
 STORED, QUEUED, SCORED, DECIDED, DELIVERED = "stored", "queued", "scored", "decided", "delivered"
@@ -57,7 +57,7 @@ class StageFailedError(TriageError):
 class SentCanary:
     """A canary that the listener has stored. ``job_status`` is empty for no job, and raises RedisError."""
 
-    partition: Spool
+    partition: Store
     instance: ReceivedInstance
     job_status: Callable[[ReceivedInstance], str]
 
@@ -102,7 +102,7 @@ def check_scored(sent: SentCanary) -> str:
 def check_decided(sent: SentCanary) -> str:
     """Check that its study has a decision that reached the worklist, and that it has left the inbox."""
     _check_not_given_up(sent)
-    if sent.partition.decision(sent.study) is None or not sent.partition.filed_path(sent.instance).exists():
+    if sent.partition.decision(sent.study) is None or not sent.partition.is_filed(sent.instance):
         raise StagePendingError("its decision did not reach the worklist: see the log of work")
     return ""
 

@@ -19,7 +19,7 @@ from triage.metrics.worker import WorkerMetrics
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 if TYPE_CHECKING:
     from triage.canary.run import CanarySetup
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from triage.scoring.batch import BatchScorer, DecisionOutputs
 
 
-def canary_at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
+def canary_at_listener(ae_title: str, spool: Store) -> CanaryRoute:
     """Return the listener's route for canaries, into their partition."""
     from triage.listener.storage import CanaryRoute, uncounted_target
 
@@ -38,8 +38,8 @@ def canary_at_listener(ae_title: str, spool: Spool) -> CanaryRoute:
 
 
 def canary_at_worker(
-    make_scorer: Callable[[Spool, DecisionOutputs], BatchScorer],
-    spool: Spool,
+    make_scorer: Callable[[Store, DecisionOutputs], BatchScorer],
+    spool: Store,
     client: Redis,
     destinations: Sequence[str],
 ) -> dict[str, BatchScorer]:
@@ -77,7 +77,7 @@ def canary_at_deliverer(patients: Deliverer) -> DestinationLoop:
     return DeliveryWithCanary(patients, canary)
 
 
-def canary_setup(settings: Settings, spool: Spool, redis_url: str) -> CanarySetup:
+def canary_setup(settings: Settings, spool: Store, redis_url: str) -> CanarySetup:
     """Return everything that sending a canary needs, from the settings."""
     from triage.canary.run import CanarySetup
     from triage.listener.address import own_listener
@@ -96,7 +96,7 @@ def canary_setup(settings: Settings, spool: Spool, redis_url: str) -> CanarySetu
 
 
 def schedule(
-    settings: Settings, spool: Spool, redis_url: str, registry: CollectorRegistry
+    settings: Settings, spool: Store, redis_url: str, registry: CollectorRegistry
 ) -> AbstractContextManager[None]:
     """Send canaries at the interval of the settings while the context is open."""
     from triage.canary.schedule import scheduled

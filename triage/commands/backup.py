@@ -58,15 +58,17 @@ def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) ->
 def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
     """Return the sources of a backup in the order in which they have to be read: the audit trail last."""
     from triage.backup.file_sources import AuditTrailSource, FileSource, FolderSource
-    from triage.backup.spool_source import SpoolSource
+    from triage.backup.spool_source import spool_source
     from triage.errors import StartError
     from triage.model.installed import models_folder
-    from triage.spool.spool import Spool
+    from triage.spool.open_store import store_at
 
-    spool = Spool(settings.spool.path.absolute())
-    if not spool.exists():
+    if not store_at(settings.spool.path.absolute()).exists():
         raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
-    sources: list[BackupSource] = [SpoolSource(spool), FileSource(settings.sign_in.users_file, "users.json")]
+    sources: list[BackupSource] = [
+        spool_source(settings.spool.path.absolute()),
+        FileSource(settings.sign_in.users_file, "users.json"),
+    ]
     sources += [FileSource(each, place) for each, place in zip(files, _places(files), strict=True)]
     if (points := settings.models.operating_points) is not None:
         sources.append(FileSource(points, f"operating-points{points.suffix}"))

@@ -21,7 +21,7 @@ from triage.settings.sources.files import settings_file, settings_files
 
 if TYPE_CHECKING:
     from triage.security.audit_trail import AuditTrail
-    from triage.spool.spool import Spool
+    from triage.spool.store import Store
 
 
 logger = logging.getLogger(__name__)
@@ -129,13 +129,13 @@ given = click.make_pass_decorator(Invocation)
 index_option = click.option("--index", default=0, hidden=True, help="Which of several processes of its kind this is.")
 
 
-def open_spool(settings: Settings) -> Spool:
+def open_spool(settings: Settings) -> Store:
     """Open the spool of the settings, made if it is not there. Raises CannotStart."""
     from triage.spool.errors import SpoolError
-    from triage.spool.spool import Spool
+    from triage.spool.open_store import open_store
 
     try:
-        return Spool.open(settings.spool.path)
+        return open_store(settings.spool.path)
     except (SpoolError, OSError) as error:
         raise CannotStart(str(error)) from error
 

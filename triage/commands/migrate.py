@@ -54,9 +54,9 @@ def _roots(settings: Settings) -> list[Path]:
 
 def _refuse_at_work(settings: Settings) -> None:
     from triage.runtime.file_lock import is_held
-    from triage.spool.spool import Spool
+    from triage.spool.open_store import store_at
 
     locks = settings.spool.path.absolute() / "locks"
-    workers = Spool(settings.spool.path.absolute()).workers
+    workers = store_at(settings.spool.path.absolute()).workers
     if workers.count()[0] or any(is_held(locks / name) for name in ("up", "deliver")):
         raise CannotStart("processes work on this spool: stop all of them first")

@@ -12,7 +12,7 @@ from triage.commands.base import Invocation, audit, given, open_spool, redis_url
 if TYPE_CHECKING:
     from triage.security.audit_message import AuditOutcome
     from triage.settings.schema import Settings
-    from triage.spool.spool import Spool
+    from triage.spool.store import Store
     from triage.worklist.claims import Claims
 
 
@@ -56,7 +56,7 @@ def _check(by: str, reason: str) -> None:
             raise click.UsageError(f"{option} takes one line of at most {longest} characters")
 
 
-def _claims(settings: Settings, spool: Spool, uid: str) -> tuple[Claims, str]:
+def _claims(settings: Settings, spool: Store, uid: str) -> tuple[Claims, str]:
     """Return the claims of the spool, and the study that ``uid`` is or whose workitem it is."""
     from triage.dicom.uid import InvalidUIDError, valid_uid
     from triage.worklist.claims import Claims
@@ -70,7 +70,7 @@ def _claims(settings: Settings, spool: Spool, uid: str) -> tuple[Claims, str]:
     return Claims(spool, workitems), found[0] if found else uid
 
 
-def _note(settings: Settings, spool: Spool, study: str, outcome: AuditOutcome | None) -> None:
+def _note(settings: Settings, spool: Store, study: str, outcome: AuditOutcome | None) -> None:
     """Record the act in the audit trail: its outcome, None before it is done."""
     from triage.security.audit_message import AuditOutcome, intent
     from triage.security.audit_trail import CLAIM_ENDED, note_act, operator

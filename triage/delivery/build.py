@@ -14,7 +14,7 @@ from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.errors import cause
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study, revision
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Builder:
         test: the studies are no patients'.
     """
 
-    spool: Spool
+    spool: Store
     outbox: Outbox
     destination: str
     channel: Channel

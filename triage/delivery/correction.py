@@ -8,12 +8,12 @@ from triage.decision.correction import Correction, correction_by_note
 from triage.decision.urgency import lowers
 from triage.delivery.record import DeliveryRecord
 from triage.spool.recall_file import corrections_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import Study
 
 
 def due_correction(
-    spool: Spool,
+    spool: Store,
     study: Study,
     destination: str,
     reached: Sequence[DeliveryRecord],

@@ -22,7 +22,7 @@ from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.runtime.progress import ProgressWatch
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import associations_of
 
 logger = logging.getLogger(__name__)
@@ -54,7 +54,7 @@ class Deliverer:
     ``test``: its messages are about no patient.
     """
 
-    spool: Spool
+    spool: Store
     outbox: Outbox
     destination: Destination
     channel: Channel

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import zlib
 from io import SEEK_END
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Literal, Protocol
 
 _AT_ONCE = 65536
 _FRONT = 16384
+
+
+class Openable(Protocol):
+    """A DICOM file that can be opened where this runs: a path, or an object of a store. It can be sent to a child."""
+
+    @property
+    def name(self) -> str:
+        """Its name in log lines."""
+
+    def __hash__(self) -> int:
+        """Return its hash: it may be a key."""
+
+    def open(self, mode: Literal["rb"], /) -> BinaryIO:
+        """Open it for reading, at any position. Raises FileNotFoundError if it is there no more, OSError."""
+
+    def read_bytes(self) -> bytes:
+        """Return all of it. Raises as ``open``."""
 
 
 class ByteSource(Protocol):

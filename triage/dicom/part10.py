@@ -9,14 +9,15 @@ import json
 import logging
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
 from struct import pack
 
 from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_file_meta_info
+from pydicom.filereader import read_dataset, read_preamble
+from pydicom.tag import BaseTag
 
+from triage.dicom.byte_source import Openable
 from triage.dicom.uid import InvalidUIDError, valid_uid
 
 logger = logging.getLogger(__name__)
@@ -72,18 +73,25 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
     return bytes(128) + b"DICM" + _element(0x0000, "UL", pack("<L", len(elements))) + elements
 
 
-def read_receipt(path: Path) -> Receipt:
+def read_receipt(stored: Openable) -> Receipt:
     """Read the receipt in a file's File Meta Information; an empty one where it has none."""
     try:
-        return _receipt(read_file_meta_info(path))
+        with stored.open("rb") as file:
+            read_preamble(file, force=False)
+            meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
+        return _receipt(FileMetaDataset(meta))
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
-        logger.warning("%s: no receipt can be read from it: %s", path.name, error)
+        logger.warning("%s: no receipt can be read from it: %s", stored.name, error)
         return Receipt()
 
 
 def parse_receipt(head: bytes) -> Receipt:
     """Return the receipt in the bytes before a data set. Raises what pydicom and json raise for other bytes."""
     return _receipt(dcmread(BytesIO(head), force=True).file_meta)
+
+
+def _is_behind_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
+    return tag.group != _META_GROUP
 
 
 def _receipt(meta: FileMetaDataset) -> Receipt:

@@ -1,7 +1,7 @@
-"""Reports that came before their study: remembered on the disk for a bounded time and number, until it is listed.
+"""Reports that came before their study: remembered durably for a bounded time and number, until it is listed.
 
-``reports/`` in the spool has a file for each, named by when it came and by the message. The process that hears of
-reports is the only one that touches it.
+The entries ``reports`` of the store have one for each, named by when it came and by the message. The process that
+hears of reports is the only one that touches them.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 from typing import Protocol
 
 from redis.exceptions import RedisError
@@ -28,8 +27,9 @@ from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
+from triage.spool.entries import Entries
 from triage.spool.patient import patient_in
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import StudyImage, read_study
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
@@ -95,7 +95,7 @@ class EarlyReportStore:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Store,
         index: Worklist,
         bounds: RetentionLimits,
         metrics: ReportMetrics,
@@ -106,12 +106,12 @@ class EarlyReportStore:
         self._spool, self._index, self._bounds, self._metrics, self._now = spool, index, bounds, metrics, now
         self._clock_in_doubt = Clock(spool).in_doubt
         self._installation = spool.installation_uid()
-        self._folder = spool.root / FOLDER
-        spool.make_folder(self._folder)
+        self._reports = spool.entries(FOLDER)
+        self._reports.prepare()
         self._lock = threading.Lock()
-        self._known = {path: early for path in sorted(self._folder.iterdir()) if (early := _read(path))}
+        self._known = {name: early for name in sorted(self._reports.names()) if (early := _read(self._reports, name))}
         self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a comparison
-        self._not_of: set[tuple[Path, str, str]] = set()  # a study as a revision that a report is not of
+        self._not_of: set[tuple[str, str, str]] = set()  # a study as a revision that a report is not of
         self._count()
 
     def remember(
@@ -136,11 +136,11 @@ class EarlyReportStore:
         )
         same = sha256("\n".join((said.source, study, *early.accession_numbers)).encode()).hexdigest()[:32]
         with self._lock:
-            if any(path.stem.endswith(same) for path in self._known):
+            if any(name.endswith(f"{same}.json") for name in self._known):
                 return True
-            path = self._folder / f"{round(early.heard_at * 1e6):016d}-{same}.json"
-            self._spool.write(path, json.dumps(asdict(early)))
-            self._known[path] = early
+            name = f"{round(early.heard_at * 1e6):016d}-{same}.json"
+            self._reports.put(name, json.dumps(asdict(early)))
+            self._known[name] = early
             self._matched_at = -1
             self._forget()
         return True
@@ -173,15 +173,15 @@ class EarlyReportStore:
                 logger.error("remembered reports: %s; trying again", cause(error))
             wait(_POLL_S)
 
-    def _apply(self, study: TriageDecision, known: dict[Path, EarlyReport]) -> int:
+    def _apply(self, study: TriageDecision, known: dict[str, EarlyReport]) -> int:
         uid, revision = study.study_instance_uid, study.revision
         candidates = {
-            path: each
-            for path, each in known.items()
+            name: each
+            for name, each in known.items()
             if (each.study_instance_uid == uid or study.accession_number in each.accession_numbers)
-            and (path, uid, revision) not in self._not_of
+            and (name, uid, revision) not in self._not_of
         }
-        for path, report in sorted(candidates.items(), reverse=True):  # the newest first: a correction
+        for name, report in sorted(candidates.items(), reverse=True):  # the newest first: a correction
             said = ReadNotice(report.at, report.who, reading.Via.EARLY_REPORT, report.source)
             try:
                 covers = partial(self._covers, report, uid)
@@ -193,7 +193,7 @@ class EarlyReportStore:
                 self._metrics.studies_reported.inc()
                 logger.info("study %s was reported before it came here, by message %s", uid, report.source)
                 return 1
-            self._not_of.add((path, uid, revision))
+            self._not_of.add((name, uid, revision))
         return 0
 
     def _covers(self, report: EarlyReport, study_instance_uid: str) -> bool:
@@ -231,12 +231,12 @@ class EarlyReportStore:
         if self._known and self._clock_in_doubt():
             before = 0.0
         by_age = enumerate(sorted(self._known.items()))
-        gone = [path for n, (path, each) in by_age if n < surplus or each.heard_at < before]
+        gone = [name for n, (name, each) in by_age if n < surplus or each.heard_at < before]
         if surplus > 0:
             logger.warning("more than %d reports without their study: the oldest go", self._bounds.at_most)
-        for path in gone:
-            path.unlink(missing_ok=True)
-            del self._known[path]
+        for name in gone:
+            self._reports.remove(name)
+            del self._known[name]
         if gone:
             self._not_of = {each for each in self._not_of if each[0] in self._known}
         self._count()
@@ -245,11 +245,11 @@ class EarlyReportStore:
         self._metrics.reports_remembered.set(len(self._known))
 
 
-def _read(path: Path) -> EarlyReport | None:
+def _read(reports: Entries, name: str) -> EarlyReport | None:
     try:
-        values = json.loads(path.read_text())
-        lists = {name: tuple(values.get(name, ())) for name in _LISTS}
+        values = json.loads(reports.get(name))
+        lists = {each: tuple(values.get(each, ())) for each in _LISTS}
         return EarlyReport(**{**values, **lists})
     except (ValueError, TypeError, KeyError):  # of another release
-        logger.warning("%s is no report that was remembered: it is left alone", path.name)
+        logger.warning("%s is no report that was remembered: it is left alone", name)
         return None

@@ -25,7 +25,7 @@ from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
 from triage.spool.patient import Patient, patient_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, ReadNotice
@@ -72,7 +72,7 @@ class ReportReceiver:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Store,
         index: Worklist,
         policy: ReportPolicy,
         metrics: ReportMetrics,
@@ -229,7 +229,7 @@ class ReportReceiver:
 class _Studies:
     """The studies here, as ``matching.Known``. Raises NotNowError where that cannot be known now, and RedisError."""
 
-    spool: Spool
+    spool: Store
     index: Worklist
 
     def is_tagged(self, study_instance_uid: str) -> bool:

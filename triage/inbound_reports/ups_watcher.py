@@ -23,7 +23,7 @@ from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError, cause
 from triage.metrics.reports import ReportMetrics
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, NotTaggedError, ReadNotice
@@ -42,7 +42,7 @@ class Watcher:
 
     name: str
     peer: RemoteAE
-    spool: Spool
+    spool: Store
     index: Worklist
     metrics: ReportMetrics
     stopping: Callable[[], bool] = lambda: False
@@ -125,7 +125,7 @@ def _told_at(delivered: Sequence[DeliveryRecord], workitem: str) -> float:
 
 def watchers_of(
     destinations: Sequence[UPSDestination],
-    spool: Spool,
+    spool: Store,
     index: Worklist,
     metrics: ReportMetrics,
     stopping: Callable[[], bool],
@@ -138,7 +138,7 @@ def watchers_of(
 
 def _watching(
     destination: UPSDestination,
-    spool: Spool,
+    spool: Store,
     index: Worklist,
     metrics: ReportMetrics,
     stopping: Callable[[], bool],

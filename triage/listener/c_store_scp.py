@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 
 from triage.dicom.command_set import CANNOT_UNDERSTAND, DATA_SET_MISMATCH, OUT_OF_RESOURCES, SUCCESS, Command
@@ -16,9 +14,9 @@ from triage.dicom.uid import valid_uid
 from triage.errors import cause
 from triage.listener.storage import Redirect, StorageTarget, no_redirect
 from triage.metrics.labels import StoreOutcome
-from triage.runtime.storage import begin_writing_out
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
+from triage.spool.stored_object import Upload
 from triage.spool.usage import HighWater
 
 _AT_ONCE = 1 << 20  # bytes that are hashed and written at once
@@ -49,7 +47,7 @@ class IncomingObject:
 
     def __init__(
         self,
-        spool: Spool,
+        spool: Store,
         command: Command,
         receipt: Receipt,
         high_water: HighWater,
@@ -59,9 +57,8 @@ class IncomingObject:
         self._command = command
         self._redirect = redirect
         self._syntax = receipt.transfer_syntax_uid
-        self._part = spool.new_part()
-        self._descriptor = -1
-        self._data_set_at = self._written = 0
+        self._upload: Upload | None = None
+        self._data_set_at = 0
         self._digest = hashlib.sha256()
         self._pending = bytearray()
         self._refusal: StoreResult | None = None
@@ -93,35 +90,29 @@ class IncomingObject:
 
     def discard(self) -> None:
         """Remove what was received; no partial file is left."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-            with suppress(OSError):  # gone if it was stored; otherwise what cannot be removed is worthless, not harmful
-                self._part.unlink(missing_ok=True)
+        if self._upload is not None:
+            self._upload.discard()
+            self._upload = None
 
     def _open(self, receipt: Receipt, high_water: HighWater) -> None:
         if high_water.reached(self._spool):
             self._refuse(StoreResult(OUT_OF_RESOURCES, StoreOutcome.REFUSED, _ABOVE_HIGH_WATER, above_high_water=True))
             return
-        self._descriptor = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        self._upload = self._spool.begin_upload()
         head = header(self._command.sop_class_uid, self._command.sop_instance_uid, self._syntax, receipt)
-        self._data_set_at = self._written = len(head)
-        _write_all(self._descriptor, memoryview(head))
+        self._data_set_at = len(head)
+        self._upload.write(memoryview(head))
 
     def _flush(self) -> None:
         # Few large steps: each gives up the interpreter's lock and has to get it back from the other associations.
-        _write_all(self._descriptor, memoryview(self._pending))
-        if len(self._pending) >= _AT_ONCE:  # the fsync of a large object must not begin with all of it
-            begin_writing_out(self._descriptor, self._written, len(self._pending))
-        self._written += len(self._pending)
+        self._begun.write(memoryview(self._pending))
         self._digest.update(self._pending)
         self._pending.clear()
 
     def _settle(self) -> StoreResult:
         self._flush()
         try:
-            # A descriptor has no Path.
-            with open(self._descriptor, "rb", closefd=False) as file:
+            with self._begun.reader() as file:
                 file.seek(self._data_set_at)
                 identity = read_identity(file, self._syntax)
             valid_uid(identity.sop_instance_uid)
@@ -133,12 +124,17 @@ class IncomingObject:
             return StoreResult(DATA_SET_MISMATCH, StoreOutcome.MISMATCH, "data set and command differ in class or UID")
         instance = ReceivedInstance(identity.study_instance_uid, identity.sop_instance_uid, self._digest.hexdigest())
         target = self._redirect(instance)
-        new = (target.spool if target else self._spool).receive(self._part, self._descriptor, instance)
+        new = (target.spool if target else self._spool).keep(self._begun, instance)
         outcome = StoreOutcome.STORED if new else StoreOutcome.DUPLICATE
         return StoreResult(SUCCESS, outcome, instance=instance, redirected_to=target)
 
+    @property
+    def _begun(self) -> Upload:
+        assert self._upload is not None
+        return self._upload
+
     def _quarantine(self, why: str) -> StoreResult:
-        self._spool.quarantine(self._part, why)
+        self._spool.set_aside(self._begun, why)
         return StoreResult(CANNOT_UNDERSTAND, StoreOutcome.QUARANTINED, why)
 
     def _try(self, step: Callable[[], None]) -> None:
@@ -162,8 +158,3 @@ def receipt_now(
 def _out_of_resources(error: OSError) -> StoreResult:
     # Without the path: the sender receives this text, and must not learn the names of our folders.
     return StoreResult(OUT_OF_RESOURCES, StoreOutcome.REFUSED, cause(error))
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]

@@ -9,7 +9,7 @@ from typing import Self
 from triage.metrics.listener import ListenerMetrics
 from triage.queue.names import PartitionedInstance, Queued
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.usage import HighWater
 
 
@@ -17,7 +17,7 @@ from triage.spool.usage import HighWater
 class StorageTarget:
     """A spool, the metrics that count what comes into it, and the name of its partition (empty: the patients')."""
 
-    spool: Spool
+    spool: Store
     metrics: ListenerMetrics
     partition: str = ""
 
@@ -26,7 +26,7 @@ class StorageTarget:
         return PartitionedInstance(self.partition, instance) if self.partition else instance
 
 
-def uncounted_target(spool: Spool, partition: str) -> StorageTarget:
+def uncounted_target(spool: Store, partition: str) -> StorageTarget:
     """Return the target of objects that are no patient's, whose metrics are not exported."""
     return StorageTarget(spool, ListenerMetrics(), partition)
 

@@ -1,58 +1,71 @@
-"""Acts of persons on the versions of models, in one file of the spool that is only appended to."""
+"""Acts of persons on the versions of models, in one entry of the store that only grows."""
 
 from __future__ import annotations
 
 import json
+from contextlib import AbstractContextManager
 from dataclasses import asdict
-from pathlib import Path
+from typing import Protocol
 
 from triage.errors import StartError, cause
 from triage.model.versions import RegistryAct, RegistryEntry, RegistryHistory
-from triage.runtime.durable import append_durably
 
-REGISTRY = "control/model-registry.jsonl"
+REGISTRY_PLACE = "control"
+"""The place of the entry in the store."""
+REGISTRY = "model-registry.jsonl"
+_LOCK = "model-registry.lock"
 
 
 class RegistryFileError(StartError):
-    """The file of acts cannot be read: which version is in service is not known. Restore it from a backup."""
+    """The acts cannot be read: which version is in service is not known. Restore the entry from a backup."""
 
 
-def read_registry(spool_root: Path) -> RegistryHistory:
+class ActEntries(Protocol):
+    """Entries of a store, of which one holds the acts; see ``triage.spool.entries``."""
+
+    def get(self, name: str) -> bytes:
+        """Return the content of an entry. Raises FileNotFoundError if there is none, OSError."""
+
+    def put(self, name: str, content: str) -> None:
+        """Write or replace an entry durably, in one step. Raises OSError."""
+
+    def lock(self, name: str) -> AbstractContextManager[object]:
+        """Hold a lock of this name, exclusive among all processes. Raises OSError."""
+
+
+def read_registry(entries: ActEntries) -> RegistryHistory:
     """Return all acts. Raises RegistryFileError. A last line that a crash has cut was no act."""
-    path = spool_root / REGISTRY
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return RegistryHistory()
+        text = _whole_lines(entries)
     except (OSError, UnicodeDecodeError) as error:
-        raise RegistryFileError(f"{path} cannot be read: {error}") from error
-    whole = text[: text.rfind("\n") + 1]
-    return RegistryHistory([_entry(path, number, line) for number, line in enumerate(whole.splitlines(), 1)])
+        raise RegistryFileError(f"{_SHOWN} cannot be read: {error}") from error
+    return RegistryHistory([_entry(number, line) for number, line in enumerate(text.splitlines(), 1)])
 
 
-def add_to_registry(spool_root: Path, entry: RegistryEntry) -> None:
-    """Append an act durably. Raises RegistryFileError."""
-    path = spool_root / REGISTRY
+def add_to_registry(entries: ActEntries, entry: RegistryEntry) -> None:
+    """Add an act durably. Raises RegistryFileError."""
     try:
-        _cut_torn_line(path)
-        append_durably(path, json.dumps(asdict(entry)) + "\n")
-    except OSError as error:
-        raise RegistryFileError(f"{path} cannot be written: {cause(error)}; nothing was changed") from error
+        with entries.lock(_LOCK):  # two persons at a time
+            entries.put(REGISTRY, _whole_lines(entries) + json.dumps(asdict(entry)) + "\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RegistryFileError(f"{_SHOWN} cannot be written: {cause(error)}; nothing was changed") from error
 
 
-def _cut_torn_line(path: Path) -> None:
-    if not path.exists():
-        return
-    content = path.read_bytes()
-    whole = content.rfind(b"\n") + 1
-    if whole != len(content):
-        with path.open("r+b") as file:
-            file.truncate(whole)
+_SHOWN = f"{REGISTRY_PLACE}/{REGISTRY} of the spool"
 
 
-def _entry(path: Path, number: int, line: str) -> RegistryEntry:
+def _whole_lines(entries: ActEntries) -> str:
+    try:
+        text = entries.get(REGISTRY).decode()
+    except FileNotFoundError:
+        return ""
+    return text[: text.rfind("\n") + 1]
+
+
+def _entry(number: int, line: str) -> RegistryEntry:
     try:
         record = json.loads(line)
         return RegistryEntry(**{**record, "act": RegistryAct(record["act"])})
     except (ValueError, TypeError, KeyError) as error:
-        raise RegistryFileError(f"{path}, line {number}, is no act on a model: restore it from a backup") from error
+        text = f"{_SHOWN}, line {number}, is no act on a model: restore it from a backup"
+        raise RegistryFileError(text) from error

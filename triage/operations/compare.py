@@ -19,8 +19,7 @@ from itertools import islice
 from triage.decision.records import decision_from
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.one_study import UNREADABLE
-from triage.spool.spool import DECISION, Spool
-from triage.spool.study_folders import StudyFolders
+from triage.spool.store import Store, StudyChanges
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import ExpectedEntry, IndexCheck
 from triage.worklist.reader_acts import acts_of, leaving_act
@@ -54,11 +53,11 @@ class ComparisonTurns:
     rest: Iterator[str] = field(default_factory=lambda: iter(()))
     search_again_at: float = 0.0
     silent: set[str] = field(default_factory=set)
-    folders: StudyFolders | None = None
+    folders: StudyChanges | None = None
     indexed: Counter[str] = field(default_factory=Counter)
 
 
-def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: ReconcileMetrics, turns: ComparisonTurns) -> int:
+def compare(spool: Store, index: Worklist, check: IndexCheck, metrics: ReconcileMetrics, turns: ComparisonTurns) -> int:
     """Compare some studies, correct them, and return the number of corrections. Raises RedisError.
 
     An index that lost many studies is marked as not built, for ``rebuild``.
@@ -70,7 +69,7 @@ def compare(spool: Spool, index: Worklist, check: IndexCheck, metrics: Reconcile
 class _Comparison:
     """One sweep's comparison."""
 
-    _spool: Spool
+    _spool: Store
     _index: Worklist
     _check: IndexCheck
     _metrics: ReconcileMetrics
@@ -97,7 +96,7 @@ class _Comparison:
     def _compare_changed(self) -> int:
         """Compare the studies that are not in the index, of the parents that changed, and count those that are."""
         turns, count = self._turns, 0
-        turns.folders = turns.folders or StudyFolders(self._spool.studies)
+        turns.folders = turns.folders or self._spool.study_changes()
         for parent, uids in turns.folders.changed().items():
             count += self._forget_silent(uids)
             missing = [uid for uid in self._check.missing(uids) if uid not in turns.silent]
@@ -113,7 +112,7 @@ class _Comparison:
 
     def _is_kept(self, name: bytes) -> bool:
         uid = _shown_uid(name)
-        return bool(uid) and uid not in self._turns.silent and self._spool.study_folder(uid).is_dir()
+        return bool(uid) and uid not in self._turns.silent and self._spool.has_study(uid)
 
     def _compare_all(self, doubted: set[bytes]) -> int:
         turns, at_once = self._turns, self._turns.at_once
@@ -211,7 +210,7 @@ class _Comparison:
         return 0
 
     def _is_just_decided(self, uid: str) -> bool:
-        return 0 <= time.time() - (self._spool.study_folder(uid) / DECISION).stat().st_mtime < _JUST_DECIDED_S
+        return 0 <= time.time() - self._spool.decided_at(uid) < _JUST_DECIDED_S
 
     def _forget(self, name: bytes) -> int:
         """Remove an entry of the index whose study has no folder, or is silent."""

@@ -14,7 +14,7 @@ from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
 from triage.queue.requeue import requeue as queue_again
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 DeadLetterKey = ReceivedInstance | DeliveryKey
 """The key of a dead letter, of scoring or of delivery."""
@@ -48,7 +48,7 @@ class Requeued:
 
 
 def requeue(
-    spool: Spool, client: Redis, keys: Sequence[DeadLetterKey], now: float, *, skip_superseded: bool = False
+    spool: Store, client: Redis, keys: Sequence[DeadLetterKey], now: float, *, skip_superseded: bool = False
 ) -> Requeued:
     """Try dead letters again. The only way to do so, for commands and for the web.
 
@@ -105,7 +105,7 @@ class DeadDelivery:
     tag: str
 
 
-def dead_letter_rows(outbox: Outbox, spool: Spool) -> list[DeadDelivery]:
+def dead_letter_rows(outbox: Outbox, spool: Store) -> list[DeadDelivery]:
     """Return every delivery that was given up; ``why`` has the destination's answer."""
     rows = []
     for name in sorted(outbox.known()):
@@ -117,7 +117,7 @@ def dead_letter_rows(outbox: Outbox, spool: Spool) -> list[DeadDelivery]:
     return rows
 
 
-def _decision(spool: Spool, study_instance_uid: str) -> Mapping[str, object]:
+def _decision(spool: Store, study_instance_uid: str) -> Mapping[str, object]:
     try:
         return spool.decision(study_instance_uid) or {}
     except (InvalidUIDError, ValueError):  # a file that is not ours, or half of a decision: shown without

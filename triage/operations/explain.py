@@ -174,7 +174,7 @@ def _facts(each: ObjectTrace, zone: tzinfo | None) -> Iterator[tuple[str, str]]:
     if each.receipt.association:
         yield "over", f"association {each.receipt.association}, as the log names it"
     yield "content", f"SHA-256 {each.instance.content_digest}"
-    yield "lies in", f"{each.path} ({_size(each.size_bytes)})" if each.path else "no longer kept"
+    yield "lies in", f"{each.stored} ({_size(each.size_bytes)})" if each.stored else "no longer kept"
     if each.assessment is None:
         yield "result", "none yet"
         return

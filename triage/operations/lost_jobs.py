@@ -11,8 +11,8 @@ from triage.metrics.reconcile import ReconcileMetrics
 from triage.queue.score_queue import PartitionedInstance, Queued, ScoreQueue, job_id
 from triage.queue.stat_orders import is_stat
 from triage.spool.instance import ReceivedInstance
-from triage.spool.locks import WorkerLocks
-from triage.spool.spool import Spool
+from triage.spool.processes import LiveWorkers
+from triage.spool.store import Store
 
 _AT_ONCE = 500
 _DANGLING_AT_ONCE = 5000
@@ -49,16 +49,16 @@ class JobHoldTimes:
 class LostJobs:
     """Finds and queues lost work of one sweep.
 
-    ``workers`` are the locks by which living workers are known; they lie in the patients' spool for all partitions.
+    ``workers``: by which living workers are known; they are those of the patients' spool for all partitions.
     """
 
     jobs: ScoreQueue
-    workers: WorkerLocks
+    workers: LiveWorkers
     hold_times: JobHoldTimes
     _alive: dict[str, bool] = field(default_factory=dict)
 
     def requeue(
-        self, spool: Spool, waiting: Sequence[PartitionedInstance], is_prior: Callable[[ReceivedInstance], bool]
+        self, spool: Store, waiting: Sequence[PartitionedInstance], is_prior: Callable[[ReceivedInstance], bool]
     ) -> Iterator[LossReason]:
         """Queue each object of ``waiting`` that has no job, or one that no living worker has; yield why.
 

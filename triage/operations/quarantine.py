@@ -7,9 +7,9 @@ to keep one moves it elsewhere.
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
-from triage.spool.spool import Spool
+from triage.spool.entries import Entries
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -18,17 +18,15 @@ _AT_ONCE = 100
 _MARK = ".old"
 
 
-def expire(spool: Spool, after_days: float, now: float) -> int:
+def expire(spool: Store, after_days: float, now: float) -> int:
     """Remove objects (and their notes) that came more than ``after_days`` ago, at most 100, and return their number.
 
     ``now`` in POSIX seconds. Raises OSError.
     """
     removed = 0
-    for kept in sorted(spool.quarantined.glob("*.dcm")):
-        try:
-            removed += _expired(spool, kept, now - after_days * _DAY_S, now)
-        except FileNotFoundError:  # a person, or another sweep, was faster
-            continue
+    quarantine, before = spool.entries("quarantine"), now - after_days * _DAY_S
+    for name, came in sorted((name, at) for at, name in quarantine.by_time() if at and name.endswith(".dcm")):
+        removed += _expired(quarantine, name.removesuffix(".dcm"), came < before, now)
         if removed >= _AT_ONCE:
             break
     if removed:
@@ -36,25 +34,24 @@ def expire(spool: Spool, after_days: float, now: float) -> int:
     return removed
 
 
-def _expired(spool: Spool, kept: Path, before: float, now: float) -> bool:
-    mark = kept.with_suffix(_MARK)
-    if kept.stat().st_mtime >= before:
-        mark.unlink(missing_ok=True)
+def _expired(quarantine: Entries, stem: str, is_old: bool, now: float) -> bool:
+    mark = f"{stem}{_MARK}"
+    if not is_old:
+        quarantine.remove(mark)
         return False
-    marked = _read(mark)
+    marked = _read(quarantine, mark)
     if marked is None or not marked <= now:  # NaN too
-        spool.write(mark, repr(now))
+        quarantine.put(mark, repr(now))
         return False
-    if now - marked < _DAY_S:
+    if now - marked < _DAY_S or not quarantine.remove(f"{stem}.dcm"):  # a person, or another sweep, was faster
         return False
-    kept.unlink()
-    kept.with_suffix(".json").unlink(missing_ok=True)
-    mark.unlink(missing_ok=True)
+    quarantine.remove(f"{stem}.json")
+    quarantine.remove(mark)
     return True
 
 
-def _read(mark: Path) -> float | None:
+def _read(quarantine: Entries, mark: str) -> float | None:
     try:
-        return float(mark.read_text())
+        return float(quarantine.get(mark))
     except (FileNotFoundError, ValueError):
         return None

@@ -20,7 +20,7 @@ from triage.errors import cause
 from triage.operations.one_study import UNREADABLE
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import corrections_of, recalled_assessments
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.reader_acts import acts_of, leaving_act
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ class RecalledStudy:
         return sum(each.state is state for each in self.images)
 
 
-def recalled_studies(spool: Spool, scope: RecallScope) -> Iterator[RecalledStudy]:
+def recalled_studies(spool: Store, scope: RecallScope) -> Iterator[RecalledStudy]:
     """Yield the studies in which something is recalled, by UID. One that cannot be read is logged and left out."""
     uids = [scope.study_instance_uid] if scope.study_instance_uid else sorted(spool.study_uids())
     for uid in uids:
@@ -121,7 +121,7 @@ def recalled_studies(spool: Spool, scope: RecallScope) -> Iterator[RecalledStudy
             yield found
 
 
-def recalled_study(spool: Spool, uid: str, scope: RecallScope) -> RecalledStudy | None:
+def recalled_study(spool: Store, uid: str, scope: RecallScope) -> RecalledStudy | None:
     """Return what is recalled in a study; None if nothing is.
 
     Raises:
@@ -145,7 +145,7 @@ def recalled_study(spool: Spool, uid: str, scope: RecallScope) -> RecalledStudy 
     )
 
 
-def recalled_images(spool: Spool, uid: str, scope: RecallScope) -> list[RecalledImage]:
+def recalled_images(spool: Store, uid: str, scope: RecallScope) -> list[RecalledImage]:
     """Return the images of a study of which something is recalled, with what was said of them before the recall."""
     before = [(at, assessment_from(found)) for at, found in recalled_assessments(spool, uid)]
     renewed_at = {_contents(image): at for at, image in before}
@@ -161,17 +161,17 @@ def recalled_images(spool: Spool, uid: str, scope: RecallScope) -> list[Recalled
     return list(found.values())
 
 
-def _said(spool: Spool, uid: str, now: TriageDecision) -> TriageDecision:
+def _said(spool: Store, uid: str, now: TriageDecision) -> TriageDecision:
     first = min((at for at, _ in recalled_assessments(spool, uid)), default=math.inf)
     earlier = [decision_from(each) for each in spool.history(uid)]
     return next((each for each in reversed(earlier) if each.tagged_at <= first), now)
 
 
-def _state(spool: Spool, image: ImageAssessment) -> ImageState:
+def _state(spool: Store, image: ImageAssessment) -> ImageState:
     instance = _instance(image)
     if spool.waits(instance):
         return ImageState.WAITING
-    return ImageState.GONE if spool.find(instance) is None else ImageState.STANDS
+    return ImageState.GONE if spool.stored_object(instance) is None else ImageState.STANDS
 
 
 def _contents(image: ImageAssessment) -> Contents:

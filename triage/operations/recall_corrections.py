@@ -16,7 +16,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.operations.recall import ImageState, RecalledImage, RecallScope, recalled_images
 from triage.spool.recall_file import add_correction, add_scored_again
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 _REACHED = (DeliveryState.DELIVERED, DeliveryState.WAITING, DeliveryState.DEAD)
 
@@ -50,7 +50,7 @@ class Correcting:
     ``destinations`` are those that are switched on; ``redecide`` decides a study anew and lists it.
     """
 
-    spool: Spool
+    spool: Store
     destinations: Collection[str]
     redecide: Callable[[str], object]
 
@@ -95,14 +95,15 @@ def _record(correcting: Correcting, uid: str, act: CorrectionAct) -> CorrectionO
     if all(_facts(decision_from(each)) == _facts(decision) for each in spool.history(uid)):
         return CorrectionOutcome.UNCHANGED
     correction = replace(correction_of(decision, act.by, act.reason, act.at, told), account=act.account)
-    for name in sorted(told.keys() & set(correcting.destinations)):
-        outbox.mark(uid, name)
-    spool.sync()  # the marks first: an act that is recorded is told, whenever this process ends
+    with spool.batch() as batch:
+        for name in sorted(told.keys() & set(correcting.destinations)):
+            outbox.mark(uid, name)
+        batch.settle()  # the marks first: an act that is recorded is told, whenever this process ends
     new = add_correction(spool, uid, correction)
     return CorrectionOutcome.CORRECTED if new else CorrectionOutcome.ALREADY
 
 
-def _withdraw(spool: Spool, uid: str, images: list[RecalledImage]) -> None:
+def _withdraw(spool: Store, uid: str, images: list[RecalledImage]) -> None:
     """Replace what was said of images that are no longer kept; what it was is recorded first."""
     with spool.study_lock(uid):
         now = time.time()

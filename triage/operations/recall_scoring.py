@@ -14,9 +14,8 @@ from triage.decision.records import to_record
 from triage.errors import cause
 from triage.operations.recall import ImageState, RecallScope, recalled_images
 from triage.queue.score_queue import ScoreQueue
-from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import add_scored_again
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +24,7 @@ MOST_WAITING = 2000
 _PAUSE_S = 2.0
 
 
-def score_again(spool: Spool, client: Redis, study_instance_uid: str, scope: RecallScope, now: float) -> int:
+def score_again(spool: Store, client: Redis, study_instance_uid: str, scope: RecallScope, now: float) -> int:
     """Put the study's recalled images back into the inbox and queue them; return their number.
 
     What was said of them is recorded first. If it is interrupted, the next call moves the rest. If Redis does not
@@ -36,12 +35,12 @@ def score_again(spool: Spool, client: Redis, study_instance_uid: str, scope: Rec
         return 0
     with spool.study_lock(study_instance_uid):
         images = recalled_images(spool, study_instance_uid, scope)
-        todo = [each for each in images if each.state is ImageState.STANDS and _is_filed(spool, each.instance)]
+        todo = [each for each in images if each.state is ImageState.STANDS and spool.is_filed(each.instance)]
         if not todo:
             return 0
         add_scored_again(spool, study_instance_uid, now, [to_record(each.said) for each in todo])
         for each in todo:
-            spool.move(spool.filed_path(each.instance), spool.inbox_path(each.instance))
+            spool.take_back(each.instance)
     jobs = ScoreQueue(client)
     try:
         for each in todo:
@@ -51,7 +50,7 @@ def score_again(spool: Spool, client: Redis, study_instance_uid: str, scope: Rec
     return len(todo)
 
 
-def wait_for_room(spool: Spool, most: int = MOST_WAITING, pause: Callable[[float], object] = time.sleep) -> None:
+def wait_for_room(spool: Store, most: int = MOST_WAITING, pause: Callable[[float], object] = time.sleep) -> None:
     """Wait while the inbox has ``most`` objects."""
     told = False
     while sum(1 for _ in islice(spool.waiting(), most)) >= most:
@@ -59,7 +58,3 @@ def wait_for_room(spool: Spool, most: int = MOST_WAITING, pause: Callable[[float
             logger.info("%d objects wait to be scored: going on when there are fewer", most)
         told = True
         pause(_PAUSE_S)
-
-
-def _is_filed(spool: Spool, instance: ReceivedInstance) -> bool:
-    return spool.filed_path(instance).exists()

@@ -17,7 +17,7 @@ from triage.operations.lost_jobs import JobHoldTimes, LostJobs, remove_dangling
 from triage.operations.retention import AgeLimits, RetentionTurns, remove_aged
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.index import Worklist
 
 logger = logging.getLogger(__name__)
@@ -43,10 +43,10 @@ class SharedState:
     ``retention``: the progress of the retention from sweep to sweep.
     """
 
-    spool: Spool
+    spool: Store
     jobs: ScoreQueue
     index: Worklist
-    partitions: Mapping[str, Spool] = field(default_factory=dict)
+    partitions: Mapping[str, Store] = field(default_factory=dict)
     retention: RetentionTurns = field(default_factory=RetentionTurns)
 
 
@@ -142,7 +142,7 @@ def _repair_queue(
     return len(reasons), dangling
 
 
-def _waiting(partition: str, spool: Spool) -> list[PartitionedInstance] | None:
+def _waiting(partition: str, spool: Store) -> list[PartitionedInstance] | None:
     """Return the waiting objects of a partition; None if it cannot be read, which must not end the sweep."""
     try:
         return [PartitionedInstance(partition, instance) for instance in spool.waiting()]
@@ -151,7 +151,7 @@ def _waiting(partition: str, spool: Spool) -> list[PartitionedInstance] | None:
         return None
 
 
-def _requeue_partition(partition: str, spool: Spool, lost: LostJobs, works: list[PartitionedInstance]) -> None:
+def _requeue_partition(partition: str, spool: Store, lost: LostJobs, works: list[PartitionedInstance]) -> None:
     """Queue lost work of a partition; trouble there must not end the sweep."""
     try:
         for _ in lost.requeue(spool, works, never_prior):

@@ -10,7 +10,7 @@ from itertools import islice
 from triage.adjudication.marks import CaseMarks
 from triage.delivery.outbox import Outbox
 from triage.operations.one_study import one_study
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import NotTaggedError, acts_of, expire, leaving_act
 
@@ -49,7 +49,7 @@ class RetentionTurns:
     counted: int = 0
     overdue: int = 0
 
-    def next(self, spool: Spool) -> tuple[list[str], bool]:
+    def next(self, spool: Store) -> tuple[list[str], bool]:
         """Return the studies whose turn it is, and whether all have had theirs then."""
         turn = list(islice(self.rest, _EXAMINED_AT_ONCE))
         if not turn:
@@ -67,7 +67,7 @@ class AgedStudies:
     expired: int = 0
 
 
-def remove_aged(spool: Spool, index: Worklist, limits: AgeLimits, turns: RetentionTurns | None = None) -> AgedStudies:
+def remove_aged(spool: Store, index: Worklist, limits: AgeLimits, turns: RetentionTurns | None = None) -> AgedStudies:
     """Remove old studies, unfinished transfers, and locks of workers that ended. Raises RedisError.
 
     ``turns`` are those of the sweep before. None: begin anew.
@@ -85,7 +85,7 @@ def remove_aged(spool: Spool, index: Worklist, limits: AgeLimits, turns: Retenti
 
 
 def remove_old(
-    spool: Spool, index: Worklist, retention_days: float, now: float, turns: RetentionTurns | None = None
+    spool: Store, index: Worklist, retention_days: float, now: float, turns: RetentionTurns | None = None
 ) -> tuple[int, int]:
     """Remove studies that were tagged longer ago than the retention and have left the list.
 
@@ -113,7 +113,7 @@ def remove_old(
     return count, turns.overdue
 
 
-def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: float) -> int:
+def expire_old(spool: Store, index: Worklist, expire_after_days: float, now: float) -> int:
     """Take off the list, in bounded number, what was last tagged longer ago; a late image renews a study's time.
 
     Return the number of studies.
@@ -128,7 +128,7 @@ def expire_old(spool: Spool, index: Worklist, expire_after_days: float, now: flo
     return count
 
 
-def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
+def _is_finished(spool: Store, study_instance_uid: str, before: float) -> bool:
     decision = spool.decision(study_instance_uid)
     return (
         decision is not None
@@ -139,7 +139,7 @@ def _is_finished(spool: Spool, study_instance_uid: str, before: float) -> bool:
     )
 
 
-def _has_left_the_list(spool: Spool, study_instance_uid: str, decision: Mapping[str, object]) -> bool:
+def _has_left_the_list(spool: Store, study_instance_uid: str, decision: Mapping[str, object]) -> bool:
     """Return whether the present revision of the study was read, or expired: no unread result is ever removed.
 
     A silent study was never on the list.

@@ -11,7 +11,7 @@ from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
 from triage.decision.types import ImageAssessment, ShadowScore, Tag
 from triage.runtime.csv_table import TableWriter
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 COLUMNS = (
     "study_instance_uid", "sop_instance_uid", "view", "age_years",
@@ -51,7 +51,7 @@ class ShadowComparison:
         return sum(count for (ours, theirs), count in self.counts.items() if ours == theirs)
 
 
-def pairs(spool: Spool) -> Iterator[Pair]:
+def pairs(spool: Store) -> Iterator[Pair]:
     """Yield every current image that models in shadow scored too. Reads the whole spool."""
     for study in sorted(spool.study_uids()):
         images = current_assessments([assessment_from(record) for record in spool.assessments(study)])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from redis.exceptions import RedisError
 
@@ -20,11 +18,10 @@ from triage.dicom.uid import valid_uid
 from triage.errors import cause
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import corrections_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
+from triage.spool.stored_object import StoredObject
 from triage.worklist.claims import ClaimEntry, claims_of
 from triage.worklist.shown import ShownResult, shown_of
-
-logger = logging.getLogger(__name__)
 
 JobState = Callable[[ReceivedInstance], str]
 """Returns the state of an instance's job in words; may raise RedisError."""
@@ -32,10 +29,10 @@ JobState = Callable[[ReceivedInstance], str]
 
 @dataclass(frozen=True)
 class ObjectTrace:
-    """One received object: ``path`` is its file (None: removed), ``note`` the record of a dead letter."""
+    """One received object: ``stored``: where it lies (None: removed), ``note`` the record of a dead letter."""
 
     instance: ReceivedInstance
-    path: Path | None
+    stored: StoredObject | None
     size_bytes: int
     receipt: Receipt
     assessment: ImageAssessment | None
@@ -64,7 +61,7 @@ class StudyTrace:
     claims: tuple[ClaimEntry, ...] = ()
 
 
-def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = None) -> StudyTrace:
+def gather(study_instance_uid: str, spool: Store, job_state: JobState | None = None) -> StudyTrace:
     """Return all records of a study in the spool and the queue.
 
     Raises InvalidUIDError for a text that is no UID, and LookupError for an unknown study.
@@ -73,7 +70,7 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
     decision = spool.decision(uid)
     assessments = {(each.sop_instance_uid, each.content_digest): each for each in _assessments(spool, uid)}
     notes = {instance: note for instance, note in spool.dead_letters() if instance.study_instance_uid == uid}
-    instances = {*_stored(spool, uid), *(ReceivedInstance(uid, *key) for key in assessments)}
+    instances = {*spool.objects_of(uid), *(ReceivedInstance(uid, *key) for key in assessments)}
     if decision is None and not instances:
         raise LookupError(f"nothing is known of study {uid}: it never came, or was removed after its retention")
     outbox = Outbox(spool)
@@ -95,36 +92,24 @@ def gather(study_instance_uid: str, spool: Spool, job_state: JobState | None = N
     )
 
 
-def _assessments(spool: Spool, uid: str) -> Iterator[ImageAssessment]:
+def _assessments(spool: Store, uid: str) -> Iterator[ImageAssessment]:
     yield from with_rejections(assessment_from(record) for record in spool.assessments(uid))
 
 
-def _stored(spool: Spool, uid: str) -> Iterator[ReceivedInstance]:
-    """Yield the study's objects in the inbox, among the dead letters and in its folder; a valid UID has no wildcard."""
-    for folder in (spool.inbox, spool.dead):
-        for path in folder.glob(f"{uid}+*.dcm"):
-            yield ReceivedInstance.from_key(path.name.removesuffix(".dcm"))
-    for path in spool.study_folder(uid).glob("*+*.dcm"):
-        try:
-            yield ReceivedInstance.from_key(f"{uid}+{path.name.removesuffix('.dcm')}")
-        except ValueError:
-            logger.warning("%s is no file of ours", path)
-
-
 def _object(
-    spool: Spool,
+    spool: Store,
     instance: ReceivedInstance,
     assessment: ImageAssessment | None,
     note: Mapping[str, object] | None,
     job_state: JobState | None,
 ) -> ObjectTrace:
-    path = spool.find(instance)
-    waiting = path is not None and path.parent == spool.inbox
-    receipt = Receipt() if path is None else read_receipt(path)
+    stored = spool.stored_object(instance)
+    waiting = stored is not None and spool.waits(instance)
+    receipt = Receipt() if stored is None else read_receipt(stored)
     return ObjectTrace(
         instance=instance,
-        path=path,
-        size_bytes=0 if path is None else _size(path),
+        stored=stored,
+        size_bytes=0 if stored is None else _size(stored),
         receipt=receipt if receipt.received_at or assessment is None else _receipt_of(assessment, receipt),
         assessment=assessment,
         note=note,
@@ -143,9 +128,9 @@ def _receipt_of(assessment: ImageAssessment, receipt: Receipt) -> Receipt:
     )
 
 
-def _size(path: Path) -> int:
+def _size(stored: StoredObject) -> int:
     try:
-        return path.stat().st_size
+        return stored.size()
     except FileNotFoundError:  # it was tagged or removed this moment
         return 0
 

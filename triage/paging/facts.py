@@ -18,7 +18,7 @@ from triage.paging.event import PagingEvent
 from triage.paging.message import PagedFinding, PageFacts
 from triage.paging.predictive_value import PredictiveValue, at_operating_point
 from triage.spool.patient import patient_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 Identifies = Literal["link", "accession_number", "patient_name"]
 """How a page names its study: by its address alone, with the accession number, with the patient's name, too."""
@@ -38,7 +38,7 @@ class SiteTexts:
     repeat_s: float = 0.0
 
 
-def facts_of(spool: Spool, cards: InstalledCards, texts: SiteTexts, event: PagingEvent, now: float) -> PageFacts:
+def facts_of(spool: Store, cards: InstalledCards, texts: SiteTexts, event: PagingEvent, now: float) -> PageFacts:
     """Return the content of the next page of an event.
 
     Raises OSError, ValueError, KeyError or TypeError for a study whose files cannot be read.
@@ -75,7 +75,7 @@ def bare_facts(texts: SiteTexts, event: PagingEvent, now: float) -> PageFacts:
 
 
 def _findings(
-    spool: Spool, cards: InstalledCards, texts: SiteTexts, decision: TriageDecision
+    spool: Store, cards: InstalledCards, texts: SiteTexts, decision: TriageDecision
 ) -> tuple[PagedFinding, ...]:
     """Return what was found, the most urgent first."""
     images = current_assessments(assessment_from(each) for each in spool.assessments(decision.study_instance_uid))

@@ -25,7 +25,7 @@ from triage.paging.status import PagingStatus
 from triage.paging.store import PagingFiles, SentPage
 from triage.paging.watched_studies import WatchedStudies
 from triage.runtime.logs import where_raised
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, TypeError)
 class Composer:
     """Makes the pages of events, from the files of their studies."""
 
-    spool: Spool
+    spool: Store
     cards: InstalledCards
     texts: SiteTexts
 
@@ -58,7 +58,7 @@ class Composer:
 class Pager:
     """Pages the rota, study by study. ``sending`` has the clock."""
 
-    spool: Spool
+    spool: Store
     files: PagingFiles
     rules: PagingRules
     composer: Composer
@@ -89,7 +89,7 @@ class Pager:
 
     def _take_up(self, uid: str) -> None:
         """Begin, go on with, or end the paging of a study that has a new decision."""
-        if not self.spool.study_folder(uid).exists():  # removed meanwhile; its lock would create it
+        if not self.spool.has_study(uid):  # removed meanwhile; its lock would create it
             self.files.unmark(uid)
             return
         with self.spool.study_lock(uid):  # as the worker does for decision and mark
@@ -151,7 +151,7 @@ class Pager:
         uid = event.study_instance_uid
         try:
             record = self.spool.decision(uid)
-            if record is None and not self.spool.study_folder(uid).exists():
+            if record is None and not self.spool.has_study(uid):
                 self._close(uid, "it was removed")
                 return None
             state = reader_state(self.spool, uid, event.since)

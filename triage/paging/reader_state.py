@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from triage.decision.records import Record
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.contacts import ContactKind, contacts_of
 from triage.worklist.reader_acts import Act, acts_of, leaving_act
 from triage.worklist.workitem_state import IN_PROGRESS
@@ -36,7 +36,7 @@ class ReaderState:
     contact: Contact | None = None
 
 
-def reader_state(spool: Spool, study_instance_uid: str, since: float) -> ReaderState:
+def reader_state(spool: Store, study_instance_uid: str, since: float) -> ReaderState:
     """Return the state of a study; contacts from before ``since`` (POSIX seconds) do not count.
 
     Raises OSError, and ValueError, KeyError or TypeError for records that cannot be read.
@@ -52,7 +52,7 @@ def has_left(state: ReaderState, decision: Record) -> bool:
     return bool(state.left_as) and state.left_as == decision.get("revision")
 
 
-def _contacts(spool: Spool, study_instance_uid: str) -> Iterator[Contact]:
+def _contacts(spool: Store, study_instance_uid: str) -> Iterator[Contact]:
     for each in contacts_of(spool, study_instance_uid):
         yield Contact(each.at, _by(_WORDS[each.kind], each.who))
     for act in acts_of(spool, study_instance_uid):

@@ -16,12 +16,12 @@ from triage.dicom.part10 import read_receipt
 from triage.radiograph.attributes import latest_date
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import was_scored_again
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 _META_AT, _AFTER_GROUP_LENGTH = 132, 144
 
 
-def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> bool:
+def is_prior(spool: Store, instance: ReceivedInstance, after_days: float) -> bool:
     """Return whether an object in the inbox was taken more than ``after_days`` before it came; 0: none was.
 
     True for one that a recall has scored again. False for an unreadable object, and for one without a date.
@@ -30,20 +30,20 @@ def is_prior(spool: Spool, instance: ReceivedInstance, after_days: float) -> boo
         return True
     if not after_days:
         return False
-    path = spool.inbox_path(instance)
+    stored = spool.waiting_object(instance)
     try:
-        receipt = read_receipt(path)
-        with path.open("rb") as file:
+        receipt = read_receipt(stored)
+        with stored.open("rb") as file:
             head = file.read(_AFTER_GROUP_LENGTH)
             file.seek(_AFTER_GROUP_LENGTH + unpack("<L", head[-4:])[0])
             dates = read_identity(file, receipt.transfer_syntax_uid).dates
-        return is_old(latest_date(dates), receipt.received_at or path.stat().st_mtime, after_days)
+        return is_old(latest_date(dates), receipt.received_at or stored.received_at(), after_days)
     except Exception:  # the edge: the file may hold anything; it is scored as if urgent
         return False
 
 
 def oldest_awaited(
-    spool: Spool, is_of_priors: Callable[[Sequence[ReceivedInstance]], list[bool]], at_once: int = 1000
+    spool: Store, is_of_priors: Callable[[Sequence[ReceivedInstance]], list[bool]], at_once: int = 1000
 ) -> float:
     """Return when the oldest object came that waits and is no prior, in POSIX seconds; 0 if none waits."""
     oldest = 0.0
@@ -52,6 +52,6 @@ def oldest_awaited(
         for instance, prior in zip(some, is_of_priors(some), strict=True):
             if not prior:
                 with suppress(FileNotFoundError):  # tagged meanwhile
-                    came = spool.inbox_path(instance).stat().st_mtime
+                    came = spool.waiting_object(instance).received_at()
                     oldest = min(oldest or came, came)
     return oldest

@@ -9,10 +9,10 @@ from redis.exceptions import RedisError
 
 from triage.queue.score_queue import ScoreQueue
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
-def requeue(spool: Spool, client: Redis, instances: Sequence[ReceivedInstance]) -> RedisError | None:
+def requeue(spool: Store, client: Redis, instances: Sequence[ReceivedInstance]) -> RedisError | None:
     """Move dead letters back to the inbox and queue them.
 
     Returns the error if Redis did not respond: the next sweep queues what is in the inbox. Raises FileNotFoundError for

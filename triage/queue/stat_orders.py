@@ -10,13 +10,13 @@ from triage.dicom.byte_source import OpenFileSource
 from triage.dicom.data_set import behind_the_head
 from triage.dicom.header_scan import read_order_priority
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
-def is_stat(spool: Spool, instance: ReceivedInstance) -> bool:
+def is_stat(spool: Store, instance: ReceivedInstance) -> bool:
     """Return whether an object in the inbox says STAT or HIGH; False for an unreadable object."""
     try:
-        with spool.inbox_path(instance).open("rb") as file:
+        with spool.waiting_object(instance).open("rb") as file:
             at, syntax = behind_the_head(OpenFileSource(file))
             file.seek(at)
             said = read_order_priority(file, syntax).upper()

@@ -11,11 +11,11 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
+from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.errors import TriageError, cause
@@ -35,7 +35,7 @@ from triage.scoring.rejection_log import log_note
 from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import was_scored_again
-from triage.spool.spool import Spool
+from triage.spool.store import Batch, Store
 
 logger = logging.getLogger(__name__)
 
@@ -91,11 +91,11 @@ class DecisionOutputs:
     mark: Callable[[str], None] = lambda study_instance_uid: None
 
 
-def open_file(path: Path, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> OpenedFile:
+def open_file(stored: Openable, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> OpenedFile:
     """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
     try:
-        receipt = read_receipt(path)
-        prepared = prepare(path.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
+        receipt = read_receipt(stored)
+        prepared = prepare(stored.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
     except FileNotFoundError:
         raise
     except MemoryError:
@@ -109,7 +109,7 @@ class BatchScorer:
     """Score batches of received objects of one partition of the spool."""
 
     def __init__(
-        self, resources: ScoringResources, spool: Spool, outputs: DecisionOutputs, rules: DecisionRules
+        self, resources: ScoringResources, spool: Store, outputs: DecisionOutputs, rules: DecisionRules
     ) -> None:
         self._resources = resources
         self._spool = spool
@@ -123,9 +123,9 @@ class BatchScorer:
         policy = self._policy_now()
         started: StartedFiles = []
         for instance in [each for each in instances if self._spool.waits(each)]:
-            path = self._spool.inbox_path(instance)
-            call = partial(open_file, path, self._cards, policy)
-            started.append((instance, self._resources.decoders.submit(call, estimate_cost(path))))
+            stored = self._spool.waiting_object(instance)
+            call = partial(open_file, stored, self._cards, policy)
+            started.append((instance, self._resources.decoders.submit(call, estimate_cost(stored))))
         return started
 
     def finish(self, started: StartedFiles) -> list[FailedInstance]:
@@ -159,11 +159,11 @@ class BatchScorer:
         """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object."""
         if not self._spool.waits(instance):
             return  # another worker has finished it meanwhile
-        path = self._spool.inbox_path(instance)
-        receipt = read_receipt(path)
+        stored = self._spool.waiting_object(instance)
+        receipt = read_receipt(stored)
         study, sop_instance = instance.study_instance_uid, instance.sop_instance_uid
         with about(association=receipt.association, study=study, object=sop_instance):
-            self._assess_as_failed(instance, path, receipt, error)
+            self._assess_as_failed(instance, stored, receipt, error)
             self._spool.bury(instance, {"error": error, "tries": tries, "buried_at": time.time()})
             self._outputs.metrics.buried.inc()
             logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
@@ -172,32 +172,36 @@ class BatchScorer:
         """Record and index what some models found on images that another model has yet to score; they stay queued."""
         if not assessments:
             return
-        self._write_and_decide(assessments, StudyErrors(self._spool))
+        with self._spool.batch() as batch:
+            self._write_and_decide(assessments, StudyErrors(self._spool), batch)
 
-    def _write_and_decide(self, assessments: Assessments, errors: StudyErrors) -> dict[str, TriageDecision]:
+    def _write_and_decide(
+        self, assessments: Assessments, errors: StudyErrors, batch: Batch
+    ) -> dict[str, TriageDecision]:
         """Write assessments, decide and index their studies, and return the decisions by study."""
         for instance, assessment in assessments:
             with errors.isolate(instance.study_instance_uid):
                 self._write(instance, assessment)
         studies = {instance.study_instance_uid for instance, _ in assessments} - errors.by_study.keys()
         decisions = self._decider.decide_all(studies, errors)
-        self._spool.sync()
+        batch.settle()
         self._outputs.index(list(decisions.values()))
         return decisions
 
-    def _assess_as_failed(self, instance: ReceivedInstance, path: Path, receipt: Receipt, error: str) -> None:
+    def _assess_as_failed(self, instance: ReceivedInstance, stored: Openable, receipt: Receipt, error: str) -> None:
         rejected = Rejected(Reason.WORKER_FAILURE, error)
-        prepared = PreparedImage(_header_attributes(path), View.UNKNOWN, rejected=rejected)
+        prepared = PreparedImage(_header_attributes(stored), View.UNKNOWN, rejected=rejected)
         (result,) = self._inference.run([prepared])
         assert not isinstance(result, FailedImage)
         errors = StudyErrors(self._spool)
-        with errors.isolate(instance.study_instance_uid):
-            if not self._has_results(instance):  # what other models found stays
-                self._write(instance, to_assessment(instance, receipt, result))
-        decisions = self._decider.decide_all({instance.study_instance_uid} - errors.by_study.keys(), errors)
-        if decisions:
-            self._spool.sync()
-            self._outputs.index(list(decisions.values()))
+        with self._spool.batch() as batch:
+            with errors.isolate(instance.study_instance_uid):
+                if not self._has_results(instance):  # what other models found stays
+                    self._write(instance, to_assessment(instance, receipt, result))
+            decisions = self._decider.decide_all({instance.study_instance_uid} - errors.by_study.keys(), errors)
+            if decisions:
+                batch.settle()
+                self._outputs.index(list(decisions.values()))
         for text in errors.by_study.values():  # the object is given up all the same
             logger.error("%s: the study cannot be decided: %s", instance.study_instance_uid, text)
 
@@ -235,21 +239,22 @@ class BatchScorer:
         if not assessments:
             return []
         errors = StudyErrors(self._spool)
-        decisions = self._write_and_decide(assessments, errors)
-        failed = self._file(assessments, errors)
+        with self._spool.batch() as batch:
+            decisions = self._write_and_decide(assessments, errors, batch)
+            failed = self._file(assessments, errors, batch)
         for decision in decisions.values():
             self._outputs.metrics.count_decision(decision)
             _log_decision(decision, [assessment for _, assessment in assessments])
         return failed
 
-    def _file(self, assessments: Assessments, errors: StudyErrors) -> list[FailedInstance]:
+    def _file(self, assessments: Assessments, errors: StudyErrors, batch: Batch) -> list[FailedInstance]:
         """Take objects whose study is decided out of the inbox, and return the others."""
         failed: list[FailedInstance] = []
         for instance, assessment in assessments:
             study = instance.study_instance_uid
             with errors.isolate(study):
                 if study not in errors.by_study:
-                    self._spool.file(instance)
+                    batch.file(instance)
             if study in errors.by_study:
                 failed.append(FailedInstance(instance, errors.by_study[study]))
             else:
@@ -272,14 +277,14 @@ class BatchScorer:
             self._spool.write_assessment(instance, to_record(assessment))
 
 
-def _header_attributes(path: Path) -> Attributes:
+def _header_attributes(stored: Openable) -> Attributes:
     """Return the attributes of an object that cannot be worked on: its order and patient are known all the same."""
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings(), stored.open("rb") as file:
             warnings.simplefilter("ignore")
             return read_attributes(read_header(file))
     except Exception as error:  # the edge: the header may be why it failed
-        logger.warning("%s: no attribute can be read (%s)", path.name, cause(error))
+        logger.warning("%s: no attribute can be read (%s)", stored.name, cause(error))
         return Attributes()
 
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from triage.decision.types import REQUESTED_PROCEDURE_PRIORITY, Priority
-from triage.dicom.byte_source import OpenFileSource
+from triage.dicom.byte_source import Openable, OpenFileSource
 from triage.dicom.data_set import behind_the_head
 from triage.dicom.header_scan import read_order_priority, read_pixel_count
 from triage.dicom.part10 import parse_receipt
@@ -18,10 +16,10 @@ _BASE_BYTES = 64 << 20
 _MAX_PIXELS = 100_000_000  # larger images are not decoded
 
 
-def estimate_cost(path: Path) -> DecodeCost:
+def estimate_cost(stored: Openable) -> DecodeCost:
     """Return the cost of an object in the inbox. An unreadable file costs little: it is not decoded."""
     try:
-        with path.open("rb") as file:
+        with stored.open("rb") as file:
             source = OpenFileSource(file)
             at, syntax = behind_the_head(source)
             receipt = parse_receipt(source.read(0, at))

@@ -14,7 +14,7 @@ from triage.decision.silence import is_silent
 from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecision
 from triage.errors import cause
 from triage.runtime.logs import where_raised
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 _ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 """Errors that every study meets, whichever meets them first."""
@@ -23,7 +23,7 @@ _ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno
 class StudyErrors:
     """Errors of a batch that concern one study each, by Study Instance UID. Errors of the whole spool are raised."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Store) -> None:
         self._spool = spool
         self.by_study: dict[str, str] = {}
 
@@ -56,7 +56,7 @@ class DecisionRules:
 class StudyDecider:
     """Decide studies and write their decisions. Each decision of a study has the next number."""
 
-    def __init__(self, spool: Spool, rules: DecisionRules, mark: Callable[[str], None]) -> None:
+    def __init__(self, spool: Store, rules: DecisionRules, mark: Callable[[str], None]) -> None:
         """``mark`` is called with the UID of each study whose decision is to be delivered."""
         self._spool = spool
         self._rules = rules

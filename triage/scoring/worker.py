@@ -33,7 +33,7 @@ from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.scoring.job_intake import JobIntake, TakenJobs
 from triage.scoring.partitioned import PartitionedScorer, Started
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -277,7 +277,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
-def run(spool: Spool, setup: WorkerSetup, connect: Callable[[], Redis], sweep: Callable[[], object]) -> None:
+def run(spool: Store, setup: WorkerSetup, connect: Callable[[], Redis], sweep: Callable[[], object]) -> None:
     """Work until a signal to stop. After an error of Redis or the disk the loop starts anew, the models loaded."""
     while not setup.stop.received:
         name = worker_name()

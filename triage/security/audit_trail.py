@@ -37,7 +37,7 @@ from triage.security.audit_message import (
     Participant,
     intent,
 )
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import read_header
 
 logger = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ def operator() -> Participant:
         return Participant(f"uid {os.getuid()}")
 
 
-def subject_of(spool: Spool, study_instance_uid: str) -> AuditSubject:
+def subject_of(spool: Store, study_instance_uid: str) -> AuditSubject:
     """Return a study with the Patient ID of its first assessed image that has one; empty if none has."""
     try:
         records = spool.assessments(study_instance_uid)
@@ -152,19 +152,19 @@ def intend_export(trail: AuditTrail, out: Path) -> None:
     trail.write(trail.messages.export(trail.event(operator()), uri, (), intent(EXPORTED)))
 
 
-def note_export(trail: AuditTrail, out: Path, spool: Spool, studies: Iterable[str]) -> None:
+def note_export(trail: AuditTrail, out: Path, spool: Store, studies: Iterable[str]) -> None:
     """Record that labels of studies were written to a file. Raises AuditError."""
     subjects = [subject_of(spool, study) for study in studies]
     trail.write(trail.messages.export(trail.event(operator()), out.absolute().as_uri(), subjects))
 
 
-def intend_requeue(trail: AuditTrail, spool: Spool, studies: Iterable[str]) -> None:
+def intend_requeue(trail: AuditTrail, spool: Store, studies: Iterable[str]) -> None:
     """Record that dead letters of studies will be requeued. Raises AuditError."""
     _record_requeue(trail, spool, studies, intent(REQUEUED), AuditOutcome.SUCCESS)
 
 
 def note_requeue(
-    trail: AuditTrail, spool: Spool, studies: Iterable[str], outcome: AuditOutcome = AuditOutcome.SUCCESS
+    trail: AuditTrail, spool: Store, studies: Iterable[str], outcome: AuditOutcome = AuditOutcome.SUCCESS
 ) -> None:
     """Record that dead letters of studies were requeued, or could not be. Raises AuditError."""
     _record_requeue(trail, spool, studies, REQUEUED, outcome)
@@ -172,7 +172,7 @@ def note_requeue(
 
 def note_act(
     trail: AuditTrail,
-    spool: Spool,
+    spool: Store,
     study: str,
     act: CodedValue,
     by: Participant,
@@ -183,7 +183,7 @@ def note_act(
 
 
 def _record_requeue(
-    trail: AuditTrail, spool: Spool, studies: Iterable[str], act: CodedValue, outcome: AuditOutcome
+    trail: AuditTrail, spool: Store, studies: Iterable[str], act: CodedValue, outcome: AuditOutcome
 ) -> None:
     for study in dict.fromkeys(studies):
         event = trail.event(operator(), outcome)

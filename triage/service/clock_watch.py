@@ -6,7 +6,7 @@ import logging
 
 from triage.errors import cause
 from triage.spool.clock import Clock, ClockState, next_state
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 class ClockWatch:
     """The state of the clock at the last sweep of this process; None before the first."""
 
-    def __init__(self, spool: Spool) -> None:
+    def __init__(self, spool: Store) -> None:
         self._clock = Clock(spool)
         self._state: ClockState | None = None
 

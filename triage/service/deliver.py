@@ -19,7 +19,7 @@ from triage.service.plugins import announce_plugins, channel_plugins
 from triage.service.running import introduce
 from triage.service.single_instance import single_instance
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 if TYPE_CHECKING:
     from triage.delivery.deliverer import DestinationLoop
@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 _LONGEST_ROUND_S = 900.0  # a destination that hangs may take its time for each of some messages
 
 
-def deliver(settings: Settings, spool: Spool) -> None:
+def deliver(settings: Settings, spool: Store) -> None:
     """Deliver results until SIGTERM: start, deliver to all destinations in turn, close their connections.
 
     Where paging is on, it has a thread here too.
@@ -58,7 +58,7 @@ def deliver(settings: Settings, spool: Spool) -> None:
 
 
 def _destination_loops(
-    settings: Settings, spool: Spool, metrics: DeliveryMetrics, stopping: StopSignal, closing: ExitStack
+    settings: Settings, spool: Store, metrics: DeliveryMetrics, stopping: StopSignal, closing: ExitStack
 ) -> list[DestinationLoop]:
     """Return what delivers to each destination; ``closing`` closes their connections at the end."""
     from triage.canary.wiring import canary_at_deliverer

@@ -10,10 +10,10 @@ from triage.channels.settings import Destination
 from triage.delivery.outbox import Outbox
 from triage.metrics.tls import CertificateMetrics
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
-def prepare_destinations(settings: Settings, spool: Spool) -> tuple[str, ...]:
+def prepare_destinations(settings: Settings, spool: Store) -> tuple[str, ...]:
     """Make the folders of the destinations that are switched on, and return their names."""
     names = tuple(each.name for each in settings.channels.enabled())
     Outbox(spool).prepare(names)

@@ -19,7 +19,7 @@ from triage.service.partitions import partitions
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.usage import HighWater
 from triage.spool.validation_partition import VALIDATION
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def listen(settings: Settings, spool: Spool, redis_url: str, index: int, of: int = 0) -> None:
+def listen(settings: Settings, spool: Store, redis_url: str, index: int, of: int = 0) -> None:
     """Receive objects until SIGTERM: start, and serve until the last association has ended or was aborted.
 
     ``of`` processes share the port; 0: as many as the settings name.
@@ -57,7 +57,7 @@ def listen(settings: Settings, spool: Spool, redis_url: str, index: int, of: int
         )
 
 
-def _storage_targets(settings: Settings, spool: Spool, metrics: ListenerMetrics) -> StorageTargets:
+def _storage_targets(settings: Settings, spool: Store, metrics: ListenerMetrics) -> StorageTargets:
     """Return the spools that objects of patients, of the canary and of validations are stored in."""
     from triage.canary.wiring import canary_at_listener
     from triage.listener.storage import StorageTarget, StorageTargets, uncounted_target
@@ -75,7 +75,7 @@ def _storage_targets(settings: Settings, spool: Spool, metrics: ListenerMetrics)
 class _ListenerState:
     """Readiness of a listener: its first port, once it listens, and the room that is left."""
 
-    spool: Spool
+    spool: Store
     high_water: HighWater
     port: int | None = None
 
@@ -89,15 +89,15 @@ class _ListenerState:
         return (False, "not listening yet") if self.port is None else (True, f"listening on {self.port}")
 
 
-def _warn_of_limits(settings: Settings, spool: Spool) -> None:
-    if caution := spool.file_system.caution:
-        logger.warning("the spool %s %s (docs/how-to/runbook.md)", spool.root, caution)
+def _warn_of_limits(settings: Settings, spool: Store) -> None:
+    if caution := spool.caution:
+        logger.warning("the spool %s %s (docs/how-to/runbook.md)", spool.name, caution)
     # A socket for each association and as many that wait for one, and a file for each object.
     if shortage := shortage_of_descriptors(3 * settings.listener.max_associations, "listener.max_associations"):
         logger.warning(shortage)
 
 
-def _enqueue(jobs: ScoreQueue, spool: Spool, prior_after_days: float, work: Queued) -> None:
+def _enqueue(jobs: ScoreQueue, spool: Store, prior_after_days: float, work: Queued) -> None:
     """Queue received work: of a prior study behind all other, of a STAT order before it; the canary has its turn."""
     if not isinstance(work, ReceivedInstance):
         jobs.enqueue(work)

@@ -23,7 +23,7 @@ from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
 from triage.settings.sections.open_inference import OpenInferenceSettings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 if TYPE_CHECKING:
     from triage.model.card import ModelCard
@@ -178,9 +178,10 @@ def _why_out(session: ScoringSession) -> str:
 
 def registry_history(settings: Settings) -> RegistryHistory:
     """Return what persons decided about versions of models; none without a spool. Raises StartError."""
-    from triage.model.registry_file import read_registry
+    from triage.model.registry_file import REGISTRY_PLACE, read_registry
+    from triage.spool.open_store import store_at
 
-    return read_registry(settings.spool.path)
+    return read_registry(store_at(settings.spool.path).entries(REGISTRY_PLACE))
 
 
 def registry_policy(settings: ModelSettings, history: RegistryHistory | None = None) -> RegistryPolicy:
@@ -209,7 +210,7 @@ def priority_policy(settings: Settings) -> PriorityPolicy:
     )
 
 
-def model_state(name: str, models: ModelSettings, spool: Spool, session: ScoringSession) -> ModelState:
+def model_state(name: str, models: ModelSettings, spool: Store, session: ScoringSession) -> ModelState:
     """Return the present state of the model ``name``."""
     from triage.model.session import NotLoaded
 

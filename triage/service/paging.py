@@ -15,21 +15,21 @@ from triage.model.installed import models_folder
 from triage.paging.store import PagingFiles
 from triage.settings.schema import Settings
 from triage.settings.sections.paging import PagingSettings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 if TYPE_CHECKING:
     from triage.paging.pager import Pager
     from triage.paging.route import Route
 
 
-def paging_mark(settings: Settings, spool: Spool) -> Callable[[str], None]:
+def paging_mark(settings: Settings, spool: Store) -> Callable[[str], None]:
     """Return what a worker calls, under the study's lock, with the UID of a study that it has decided."""
     return PagingFiles(spool).mark if settings.paging.on else lambda study_instance_uid: None
 
 
 def pager(
     settings: Settings,
-    spool: Spool,
+    spool: Store,
     registry: CollectorRegistry,
     stopping: Callable[[], bool],
     now: Callable[[], float] = time.time,

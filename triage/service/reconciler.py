@@ -19,7 +19,7 @@ from triage.queue.score_queue import ScoreQueue, connect
 from triage.service.clock_watch import ClockWatch
 from triage.service.partitions import partitions
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, remove_old_studies
 from triage.worklist.index import Worklist
 from triage.worklist.index_check import IndexCheck
@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 class Reconciler:
     """Sweeps of one process, and what it keeps from sweep to sweep."""
 
-    def __init__(self, settings: Settings, spool: Spool, redis_url: str, metrics: ReconcileMetrics) -> None:
+    def __init__(self, settings: Settings, spool: Store, redis_url: str, metrics: ReconcileMetrics) -> None:
         self._settings, self._spool, self._redis_url, self._metrics = settings, spool, redis_url, metrics
         self._turns, self._hold_times, self._retention = ComparisonTurns(), JobHoldTimes(), RetentionTurns()
         self.clock = ClockWatch(spool)
@@ -60,7 +60,7 @@ class Reconciler:
             )
 
 
-def _expire_quarantine(spool: Spool, after_days: float) -> None:
+def _expire_quarantine(spool: Store, after_days: float) -> None:
     """Remove old objects from quarantine; an error there must not end the sweep."""
     try:
         if after_days:
@@ -69,7 +69,7 @@ def _expire_quarantine(spool: Spool, after_days: float) -> None:
         logger.error("sweep: quarantine: %s", cause(error))
 
 
-def _forget_validations(spool: Spool, apart: Mapping[str, Spool]) -> None:
+def _forget_validations(spool: Store, apart: Mapping[str, Store]) -> None:
     """Remove what a validation left that was killed; the whole partition where no setting names a sender."""
     if VALIDATION not in apart:
         close_partition(spool)

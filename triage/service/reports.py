@@ -21,11 +21,11 @@ from triage.service.readiness import ready_with_redis
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.index import Worklist
 
 
-def reports(settings: Settings, spool: Spool, redis_url: str) -> None:
+def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     """Receive reports until SIGTERM: messages over MLLP, and workitems that were completed."""
     from triage.inbound_reports.receiver import ReportReceiver
     from triage.inbound_reports.serve import Lifecycle, run
@@ -67,7 +67,7 @@ def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) ->
     )
 
 
-def early_store(settings: ReportsSettings, spool: Spool, index: Worklist, metrics: ReportMetrics) -> EarlyReports:
+def early_store(settings: ReportsSettings, spool: Store, index: Worklist, metrics: ReportMetrics) -> EarlyReports:
     """Return the store of reports that come before their study; one that keeps none where it is off."""
     if not (settings.port and settings.remember_hours):
         return NoEarlyReports()

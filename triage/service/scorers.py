@@ -18,7 +18,7 @@ from triage.service.models import Sessions, policy_of, priority_policy
 from triage.service.paging import paging_mark
 from triage.settings.schema import Settings
 from triage.spool.clock import Clock
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.validation_partition import VALIDATION
 from triage.worklist.carried_reading import put_with_reading
 from triage.worklist.index import Worklist
@@ -33,7 +33,7 @@ def resources_of(
     settings: Settings,
     sessions: Sessions,
     decoders: DecodeScheduler,
-    spool: Spool,
+    spool: Store,
     on_stuck: Callable[[], object] = lambda: None,
 ) -> ScoringResources:
     """Return the models and decoders that the scorers of all partitions share; the patients' kill switches hold.
@@ -54,7 +54,7 @@ def choice_rules(settings: Settings) -> ChoiceRules:
 
 
 def scorers_of(
-    settings: Settings, resources: ScoringResources, spool: Spool, client: Redis, metrics: WorkerMetrics
+    settings: Settings, resources: ScoringResources, spool: Store, client: Redis, metrics: WorkerMetrics
 ) -> PartitionedScorer:
     """Return the scorers of all partitions that the settings require."""
     from triage.canary.wiring import canary_at_worker
@@ -64,7 +64,7 @@ def scorers_of(
 
     rules = DecisionRules(priority_policy(settings))
 
-    def scorer_of(partition: Spool, outputs: DecisionOutputs) -> BatchScorer:
+    def scorer_of(partition: Store, outputs: DecisionOutputs) -> BatchScorer:
         return BatchScorer(resources, partition, outputs, rules)
 
     patients = BatchScorer(
@@ -91,7 +91,7 @@ def scorers_of(
     return PartitionedScorer(patients, partitions)
 
 
-def _mark(settings: Settings, spool: Spool) -> Callable[[str], None]:
+def _mark(settings: Settings, spool: Store) -> Callable[[str], None]:
     """Return what marks a decided study: for each destination, and for paging."""
     deliver = partial(mark_all, Outbox(spool), prepare_destinations(settings, spool))
     page = paging_mark(settings, spool)

@@ -9,14 +9,14 @@ from triage.metrics.worker import WorkerMetrics
 from triage.security.audit_trail import AuditError, command_trail, note_configuration
 from triage.settings.schema import Settings
 from triage.spool.silence import silent_since, switch
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
 _DAY_S = 24 * 3600.0
 
 
-def begin(settings: Settings, spool: Spool, metrics: WorkerMetrics) -> None:
+def begin(settings: Settings, spool: Store, metrics: WorkerMetrics) -> None:
     """Switch silence on or off as the settings say, and export it.
 
     An audit trail that cannot be written is logged and stops no scoring.

@@ -22,15 +22,16 @@ from triage.service.health import health_server
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
-from triage.spool.usage import SpoolState, read_state
+from triage.spool.file_system_usage import SpoolState
+from triage.spool.store import Store
+from triage.spool.usage import read_state
 
 logger = logging.getLogger(__name__)
 
 _LONGEST_SWEEP_S = 300.0
 
 
-def sweep(settings: Settings, spool: Spool, redis_url: str) -> None:
+def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
     """Reconcile regularly until SIGTERM: start, sweep and export the shared state, stop."""
     stopping, registry = StopSignal(), CollectorRegistry()
     metrics = SweepMetrics(registry)
@@ -48,7 +49,7 @@ def sweep(settings: Settings, spool: Spool, redis_url: str) -> None:
             stopping.wait(settings.sweep.interval_s)
 
 
-def sweep_once(settings: Settings, spool: Spool, redis_url: str) -> SweepResult:
+def sweep_once(settings: Settings, spool: Store, redis_url: str) -> SweepResult:
     """Reconcile once. Raises RedisError if Redis does not answer."""
     StopSignal()  # SIGTERM waits for the end of the sweep
     metrics = SweepMetrics()
@@ -57,14 +58,14 @@ def sweep_once(settings: Settings, spool: Spool, redis_url: str) -> SweepResult:
     return Reconciler(settings, spool, redis_url, metrics).run()
 
 
-def _prepare(settings: Settings, spool: Spool) -> None:
+def _prepare(settings: Settings, spool: Store) -> None:
     from triage.delivery.deliverer import warn_of_strangers
 
     warn_of_strangers(Outbox(spool), prepare_destinations(settings, spool))
 
 
 def _canaries(
-    settings: Settings, spool: Spool, redis_url: str, registry: CollectorRegistry
+    settings: Settings, spool: Store, redis_url: str, registry: CollectorRegistry
 ) -> AbstractContextManager[None]:
     """Send canaries while this is open, where the settings ask for it."""
     from triage.canary.wiring import schedule
@@ -77,7 +78,7 @@ def _sweep(
     metrics: SweepMetrics,
     progress: ProgressWatch,
     settings: Settings,
-    spool: Spool,
+    spool: Store,
     redis_url: str,
 ) -> float | None:
     """Sweep once and export the result; after an error the next sweep tries again.
@@ -103,7 +104,7 @@ def _sweep(
     return None
 
 
-def _export_queues(settings: Settings, spool: Spool, redis_url: str, metrics: SweepMetrics) -> float | None:
+def _export_queues(settings: Settings, spool: Store, redis_url: str, metrics: SweepMetrics) -> float | None:
     """Export the depth of each queue, and return when the oldest object came that is of no prior study.
 
     POSIX seconds; 0 if none waits, None where no study is a prior and every object is awaited. Raises RedisError.

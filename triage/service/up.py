@@ -9,7 +9,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service.single_instance import single_instance
 from triage.service.supervisor import RunRole, build, forking
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.open_store import open_store
 
 logger = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ def up(settings: Settings, environment: Mapping[str, str], run_role: RunRole) ->
     Raises StartError if a process cannot start.
     """
     stopping = StopSignal()
-    with single_instance(Spool.open(settings.spool.path), "up") as lock:
+    with single_instance(open_store(settings.spool.path), "up") as lock:
         service = build(settings, environment, forking(run_role, lock))
         try:
             service.start()

@@ -7,14 +7,14 @@ from functools import partial
 from triage.adjudication.rules import AdjudicationRules
 from triage.service.running import running
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
 def _rules(settings: Settings) -> AdjudicationRules:
     return AdjudicationRules(settings.adjudication.blinded, settings.adjudication.reader_studies)
 
 
-def web(settings: Settings, spool: Spool, redis_url: str) -> None:
+def web(settings: Settings, spool: Store, redis_url: str) -> None:
     """Serve the worklist until SIGTERM; ``triage.web.server`` starts, loops and stops."""
     from triage.model.card_library import CardLibrary
     from triage.model.installed import models_folder

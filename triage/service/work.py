@@ -30,7 +30,7 @@ from triage.service.scorers import resources_of, scorers_of
 from triage.settings.schema import Settings
 from triage.settings.sections.worker import WorkerSettings
 from triage.spool.silence import silence_text
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 if TYPE_CHECKING:
     from triage.runtime.decode_scheduler import DecodeScheduler
@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 _SILENT_S = 120.0
 
 
-def work(settings: Settings, spool: Spool, redis_url: str, index: int) -> None:
+def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
     """Score until SIGTERM: start the decoders, load the models, work, stop the decoders."""
     from triage.runtime.process_pool import begin_server
 
@@ -95,7 +95,7 @@ def _decoders(settings: WorkerSettings) -> Iterator[DecodeScheduler]:
         pool.close()
 
 
-def _ready(progress: ProgressWatch, shadow: Collection[str], sessions: Sessions, spool: Spool) -> tuple[bool, str]:
+def _ready(progress: ProgressWatch, shadow: Collection[str], sessions: Sessions, spool: Store) -> tuple[bool, str]:
     """Return whether the worker works with every model in service, and why not; one in shadow decides nothing."""
     ready, status = progress.ready()
     if ready and (missing := load_failures(sessions).keys() - set(shadow)):
@@ -146,7 +146,7 @@ def _count_check(metrics: WorkerMetrics, name: str, outcome: str) -> None:
     metrics.known_answers.labels(name, outcome).inc()
 
 
-def _describe_models(metrics: WorkerMetrics, settings: Settings, sessions: Sessions, spool: Spool) -> None:
+def _describe_models(metrics: WorkerMetrics, settings: Settings, sessions: Sessions, spool: Store) -> None:
     """Export and log the models that were loaded."""
     for name, session in sessions.items():
         card = session.card

@@ -1,1 +1,1 @@
-"""The spool: received objects, results and locks as files. Files are the truth."""
+"""The interface to everything durable, what every room reads of a study by it, and the store of files behind it."""

@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from triage.decision.records import Record
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 STEADY_S = 24 * 3600.0
 """Seconds for which the clock must be steady."""
@@ -23,6 +23,7 @@ STEADY_S = 24 * 3600.0
 _STEP_S = 60.0  # nothing that is counted in days depends on a smaller step
 _GAP_S = 2 * 3600.0  # after a longer gap, a sleeping machine cannot be told from a clock that was set
 _OFF_S = 4 * 24 * 3600.0  # a machine may be switched off for so long
+_CONTROL, _ENTRY = "control", "clock.json"
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -94,7 +95,7 @@ def _jumped(before: ClockState, now: Instant, step: float) -> bool:
 class Clock:
     """The clock of a spool's machine. ``instant`` reads it."""
 
-    spool: Spool
+    spool: Store
     instant: Callable[[], Instant] = field(default=read_clocks)
 
     def poll(self) -> ClockState:
@@ -106,7 +107,7 @@ class Clock:
     def read(self) -> ClockState | None:
         """Return the state at the last poll; None if there was none, or if it cannot be read."""
         try:
-            return _state(json.loads(self._path.read_bytes()))
+            return _state(json.loads(self.spool.entries(_CONTROL).get(_ENTRY)))
         except (FileNotFoundError, ValueError, TypeError):
             return None
 
@@ -122,12 +123,8 @@ class Clock:
         before = self.read()
         return before is not None and next_state(before, self.instant()).has_jumped
 
-    @property
-    def _path(self) -> Path:
-        return self.spool.root / "control" / "clock.json"
-
     def _write(self, state: ClockState) -> None:
-        self.spool.write(self._path, json.dumps(asdict(state)))
+        self.spool.entries(_CONTROL).put(_ENTRY, json.dumps(asdict(state)))
 
 
 def _state(record: Record) -> ClockState:

@@ -1,8 +1,9 @@
-"""Used and free space of the file system under the spool."""
+"""The state of a store in numbers: what waits in it, and the space of the file system under a spool of files."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +23,47 @@ class SpoolUsage:
         bytes_used = 1 - self.free_bytes / max(self.total_bytes, 1)
         inodes_used = 1 - self.free_inodes / self.total_inodes if self.total_inodes else 0.0
         return max(bytes_used, inodes_used)
+
+
+@dataclass(frozen=True)
+class FolderUsage:
+    """The objects in one part of a store: number, total bytes, and the oldest's POSIX time (None: empty)."""
+
+    objects: int
+    size_bytes: int
+    oldest: float | None
+
+
+@dataclass(frozen=True)
+class SpoolState:
+    """The parts of a store that should be small, and how full it is."""
+
+    inbox: FolderUsage
+    dead: FolderUsage
+    quarantine: FolderUsage
+    usage: SpoolUsage
+
+
+def folder_usage(folder: Path) -> FolderUsage:
+    """Return the usage of the received objects in a folder. Raises OSError."""
+    stats = list(_stats(folder))
+    return FolderUsage(
+        objects=len(stats),
+        size_bytes=sum(stat.st_size for stat in stats),
+        # Written once, when it was received; a rename does not change its time.
+        oldest=min((stat.st_mtime for stat in stats), default=None),
+    )
+
+
+def _stats(folder: Path) -> Iterator[os.stat_result]:
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if not entry.name.endswith(".dcm"):
+                continue
+            try:
+                yield entry.stat()
+            except FileNotFoundError:  # tagged meanwhile
+                continue
 
 
 def usage_of(path: Path) -> SpoolUsage:

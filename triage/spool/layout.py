@@ -30,6 +30,7 @@ Version 1, layout 1:
     control/disabled-models/<name>                 kill switches
     control/disabled-channels/<name>
     control/model-registry.jsonl                   acts of persons on versions of models: model/registry_file.py
+    control/<name>.lock                            held while a thing of that name is replaced
     preferences/<hash of a user's name>.json       how the user has arranged the list: web/api/preferences.py
     control/shown-since                            from when on shown.jsonl is kept: worklist/tag_visibility.py
     control/destinations/<name>.json               why nothing is sent there now, and the time of the next try

@@ -9,7 +9,7 @@ from pydicom.dataset import Dataset
 from triage.decision.identity import PatientIdentifier
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_identifiers
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import read_study
 
 
@@ -26,7 +26,7 @@ class Patient:
     identifiers: tuple[PatientIdentifier, ...] = field(default=(), repr=False)
 
 
-def patient_of(spool: Spool, study_instance_uid: str) -> Patient:
+def patient_of(spool: Store, study_instance_uid: str) -> Patient:
     """Return the patient of a study, from the first image that names one."""
     known = read_study(spool, study_instance_uid)
     found = [patient_in(image.header) for image in known[1]] if known else []

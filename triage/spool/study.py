@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
 
 from pydicom.dataset import Dataset
 
@@ -22,10 +21,11 @@ from triage.dicom.data_set import read_header as header_of
 from triage.dicom.fitting import fitting_uid
 from triage.dicom.uid import uid_of
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
+from triage.spool.stored_object import StoredObject
 
 
-def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
+def read_study(spool: Store, study_instance_uid: str) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
     """Return the study's decision and its current objects with their attributes; None before the first decision.
 
     Hold the study's lock. An object that cannot be read has the attributes of its assessment.
@@ -38,7 +38,7 @@ def read_study(spool: Spool, study_instance_uid: str) -> tuple[TriageDecision, t
     return decision, tuple(_image(spool, each) for each in _in_order(current_assessments(assessments), decision))
 
 
-def associations_of(spool: Spool, study_instance_uid: str) -> str:
+def associations_of(spool: Store, study_instance_uid: str) -> str:
     """Return the names of the associations that the study's objects came over, as in the log, separated by spaces."""
     try:
         found = {str(each.get("association", "")) for each in spool.assessments(study_instance_uid)}
@@ -58,26 +58,26 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Spool, assessment: ImageAssessment) -> StudyImage:
+def _image(spool: Store, assessment: ImageAssessment) -> StudyImage:
     header = read_header(spool, assessment)
     if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
-    return StudyImage(assessment, header, spool.find(_instance(assessment)))
+    return StudyImage(assessment, header, spool.stored_object(_instance(assessment)))
 
 
 def _instance(assessment: ImageAssessment) -> ReceivedInstance:
     return ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
 
 
-def read_header(spool: Spool, assessment: ImageAssessment) -> Dataset:
+def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
     """Return the object's attributes, without pixels; of a damaged object those before the damage."""
     instance = _instance(assessment)
-    for _ in range(2):  # it may be filed between ``find`` and ``open``
-        path = spool.find(instance)
+    for _ in range(2):  # it may be filed between look-up and ``open``
+        found = spool.stored_object(instance)
         try:
-            if path is not None:
-                with warnings.catch_warnings(), path.open("rb") as file:
+            if found is not None:
+                with warnings.catch_warnings(), found.open("rb") as file:
                     warnings.simplefilter("ignore")
                     return header_of(file)
         except FileNotFoundError:
@@ -119,11 +119,11 @@ def _finding(finding: StudyFinding) -> str:
 
 @dataclass(frozen=True, eq=False)
 class StudyImage:
-    """One object of a study: its assessment, its attributes without pixels, and its path in the spool."""
+    """One object of a study: its assessment, its attributes without pixels, and its bytes where they are kept."""
 
     assessment: ImageAssessment
     header: Dataset
-    path: Path | None = None
+    stored: StoredObject | None = None
 
 
 def referenced(image: StudyImage) -> tuple[str, str, str]:

@@ -19,7 +19,7 @@ from starlette.routing import Route
 
 from triage.metrics.web import WebMetrics
 from triage.spool.silence import silence_text
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web import pages
 from triage.web.api import (
     activation_map,
@@ -170,7 +170,7 @@ def _api_routes(sources: Sources) -> list[Route]:
     ]
 
 
-def _monitoring_routes(registry: CollectorRegistry, redis: Redis, spool: Spool) -> list[Route]:
+def _monitoring_routes(registry: CollectorRegistry, redis: Redis, spool: Store) -> list[Route]:
     async def alive(request: Request) -> Response:
         return PlainTextResponse("alive\n")
 

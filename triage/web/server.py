@@ -19,7 +19,7 @@ from triage.model.card_library import CardLibrary
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.api import ups_rs
 from triage.web.api.site_links import site_links
 from triage.web.api.sources import Sources
@@ -94,7 +94,7 @@ class WebProcess:
 
 def run(
     settings: WebSettings,
-    spool: Spool,
+    spool: Store,
     redis: RedisAddress,
     options: ListOptions,
     access: AccessSettings,

@@ -5,21 +5,19 @@ A study comes back that is raised now and was not abnormal when it was read: its
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from
 from triage.decision.types import Tag, TriageDecision
-from triage.runtime.durable import append_durably
 from triage.spool.recall_file import recalled_assessments
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.index import Worklist
-from triage.worklist.reader_acts import FILE, ReaderAct, acts_of, leaving_act, update_index
+from triage.worklist.reader_acts import ReaderAct, acts_of, append_act, leaving_act, update_index
 
 
-def put_with_reading(spool: Spool, index: Worklist, decisions: Sequence[TriageDecision]) -> None:
+def put_with_reading(spool: Store, index: Worklist, decisions: Sequence[TriageDecision]) -> None:
     """Put decisions into the index; of a study that was scored again, with its reading. Raises RedisError, OSError."""
     for decision in decisions:
         if not decision.silent and recalled_assessments(spool, decision.study_instance_uid):
@@ -27,7 +25,7 @@ def put_with_reading(spool: Spool, index: Worklist, decisions: Sequence[TriageDe
     index.put_all(decisions)
 
 
-def carry_reading(spool: Spool, index: Worklist, decision: TriageDecision) -> None:
+def carry_reading(spool: Store, index: Worklist, decision: TriageDecision) -> None:
     """Record that the present result of a study is read, if the one before the recall was."""
     uid = decision.study_instance_uid
     with spool.study_lock(uid):
@@ -36,11 +34,11 @@ def carry_reading(spool: Spool, index: Worklist, decision: TriageDecision) -> No
             return
         act = replace(last, revision=decision.revision, tag=decision.tag)
         if act.revision != last.revision:
-            append_durably(spool.study_folder(uid) / FILE, "\n" + json.dumps(asdict(act)))
+            append_act(spool, uid, act)
     update_index(index, uid, act)
 
 
-def _holds(spool: Spool, decision: TriageDecision, last: ReaderAct) -> bool:
+def _holds(spool: Store, decision: TriageDecision, last: ReaderAct) -> bool:
     """Return whether the reader saw every image, before the recall, and missed nothing that is raised now."""
     uid = decision.study_instance_uid
     if decision.raised and last.tag != Tag.ABNORMAL:

@@ -8,20 +8,18 @@ it is known whose a claim is; a claim without a line is another system's.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import sha256
-from pathlib import Path
 from uuid import uuid4
 
 from pydicom.dataset import Dataset
 
+from triage.decision.records import Record
 from triage.errors import TriageError
-from triage.runtime.durable import append_durably
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist import claim_attributes, workitem_state
 from triage.worklist.reader_acts import acts_of, leaving_act
 from triage.worklist.workitem_performer import performer
@@ -98,21 +96,17 @@ class NotClaimedError(TriageError):
     """There is no claim to end, or no workitem that could be claimed."""
 
 
-def claims_of(spool: Spool, study_instance_uid: str) -> list[ClaimEntry]:
+def claims_of(spool: Store, study_instance_uid: str) -> list[ClaimEntry]:
     """Return all claims of a study's workitems and their ends, oldest first."""
-    try:
-        lines = _file(spool, study_instance_uid).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return list(_readable(lines))
+    return list(_readable(spool.study_entries(study_instance_uid).readable(FILE)))
 
 
-def held(spool: Spool, study_instance_uid: str) -> Held | None:
+def held(spool: Store, study_instance_uid: str) -> Held | None:
     """Return the claim of the study's workitem; None if it is not claimed."""
     return _held(spool, study_instance_uid, read_state(spool, study_instance_uid))
 
 
-def note_claim(spool: Spool, study: str, workitem: str, transaction_uid: str, system: Person) -> None:
+def note_claim(spool: Store, study: str, workitem: str, transaction_uid: str, system: Person) -> None:
     """Record that another system claims a workitem; under the study's lock, before it does. Raises OSError."""
     entry = ClaimEntry(ClaimAct.CLAIMED, system.at, system.name, ClaimVia.UPS, workitem, _proof(transaction_uid))
     _append(spool, study, entry)
@@ -122,7 +116,7 @@ def note_claim(spool: Spool, study: str, workitem: str, transaction_uid: str, sy
 class Claims:
     """Claims by readers of our page. Every method returns the claim that lasts then, and raises OSError."""
 
-    spool: Spool
+    spool: Store
     workitems: Workitems
 
     def claim(self, study: str, person: Person) -> Held | None:
@@ -208,7 +202,7 @@ def _check_right(found: Held, person: Person) -> None:
         raise HeldError(found, f"claimed by {found.by}: only its owner or an admin can end it")
 
 
-def _held(spool: Spool, study: str, state: WorkitemState) -> Held | None:
+def _held(spool: Store, study: str, state: WorkitemState) -> Held | None:
     if state.state != IN_PROGRESS:
         return None
     entries = [each for each in claims_of(spool, study) if each.act is ClaimAct.CLAIMED]
@@ -227,18 +221,12 @@ def _proof(transaction_uid: str) -> str:
     return sha256(transaction_uid.encode()).hexdigest()
 
 
-def _append(spool: Spool, study: str, entry: ClaimEntry) -> None:
-    # The line break comes first, so that a line that a crash cut does not spoil the next one.
-    append_durably(_file(spool, study), "\n" + json.dumps(asdict(entry)))
+def _append(spool: Store, study: str, entry: ClaimEntry) -> None:
+    spool.study_entries(study).append(FILE, asdict(entry))
 
 
-def _readable(lines: list[str]) -> Iterator[ClaimEntry]:
-    """Yield the lines that can be read: a damaged one must not hide a study."""
-    for line in lines:
+def _readable(records: Iterable[Record]) -> Iterator[ClaimEntry]:
+    """Yield the records that can be read: a damaged one must not hide a study."""
+    for record in records:
         with suppress(ValueError, KeyError, TypeError):
-            record = json.loads(line)
             yield ClaimEntry(**{**record, "act": ClaimAct(record["act"]), "via": ClaimVia(record["via"])})
-
-
-def _file(spool: Spool, study_instance_uid: str) -> Path:
-    return spool.study_folder(study_instance_uid) / FILE

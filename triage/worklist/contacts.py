@@ -1,19 +1,16 @@
 """The contacts of readers with a study that is not read yet: it was opened, or a page about it was acknowledged.
 
-``contacts.jsonl`` in the study's folder has a line for each. Neither takes the study off the list: that is an act
+The study's log ``contacts.jsonl`` has a record for each. Neither takes the study off the list: that is an act
 (worklist/reader_acts.py). They are kept where paging is on, which asks for them.
 """
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from triage.decision.records import Record
-from triage.runtime.durable import append_durably
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 FILE = "contacts.jsonl"
 _AGAIN_S = 60.0  # a page that is open asks again and again
@@ -36,16 +33,12 @@ class ReaderContact:
     revision: str
 
 
-def contacts_of(spool: Spool, study_instance_uid: str) -> list[ReaderContact]:
+def contacts_of(spool: Store, study_instance_uid: str) -> list[ReaderContact]:
     """Return the contacts of all readers with a study, oldest first."""
-    try:
-        lines = _file(spool, study_instance_uid).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return [_contact_from(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
+    return [_contact_from(record) for record in spool.study_entries(study_instance_uid).records(FILE)]
 
 
-def record_contact(spool: Spool, study_instance_uid: str, kind: ContactKind, who: str, now: float) -> bool:
+def record_contact(spool: Store, study_instance_uid: str, kind: ContactKind, who: str, now: float) -> bool:
     """Record a contact durably, and return whether it is new.
 
     It is not where the same reader had the same within the last minute, and where the study has no decision that is
@@ -60,18 +53,13 @@ def record_contact(spool: Spool, study_instance_uid: str, kind: ContactKind, who
         contact = ReaderContact(kind, now, who, str(decision.get("revision", "")))
         if any(_repeats(each, contact) for each in contacts_of(spool, study_instance_uid)):
             return False
-        # The line break comes first, so that a line that a crash cut does not spoil the next one.
-        append_durably(_file(spool, study_instance_uid), "\n" + json.dumps(asdict(contact)))
+        spool.study_entries(study_instance_uid).append(FILE, asdict(contact))
     return True
 
 
 def _repeats(known: ReaderContact, contact: ReaderContact) -> bool:
     same = (known.kind, known.who, known.revision) == (contact.kind, contact.who, contact.revision)
     return same and abs(contact.at - known.at) < _AGAIN_S
-
-
-def _file(spool: Spool, study_instance_uid: str) -> Path:
-    return spool.study_folder(study_instance_uid) / FILE
 
 
 def _contact_from(record: Record) -> ReaderContact:

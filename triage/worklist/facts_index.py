@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Collection, Iterable
 
 from triage.dicom.uid import InvalidUIDError
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.study_facts import UNKNOWN, StudyFacts, facts_of
 
 _CHECK_EVERY_S = 60.0
@@ -23,7 +23,7 @@ class FactsIndex:
     an access to every study's folder, and a study hardly ever changes its patient.
     """
 
-    def __init__(self, spool: Spool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, spool: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._spool = spool
         self._clock = clock
         self._facts: dict[str, tuple[float, StudyFacts]] = {}

@@ -17,9 +17,8 @@ from triage.decision.rejection import standing, with_rejections
 from triage.dicom.identity import patient_marks
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import read_header
-from triage.spool.study_folders import StudyFolders
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +29,7 @@ _CHECK_EVERY_S = 30.0
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def marks_of(spool: Spool, study_instance_uid: str) -> tuple[PatientMarks, ...]:
+def marks_of(spool: Store, study_instance_uid: str) -> tuple[PatientMarks, ...]:
     """Return the marks of the patient in each image of a study that was not rejected; none of unreadable records.
 
     Records of releases before marks have none: they are read from the images.
@@ -52,11 +51,11 @@ def marks_of(spool: Spool, study_instance_uid: str) -> tuple[PatientMarks, ...]:
 class PatientIndex:
     """The studies of the spool by digests of patients' IDs. Thread-safe; ``follow`` keeps it like the spool."""
 
-    def __init__(self, spool: Spool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, spool: Store, clock: Callable[[], float] = time.monotonic) -> None:
         self._spool = spool
         self._clock = clock
         self._lock = threading.Lock()
-        self._folders = StudyFolders(spool.studies)
+        self._changes = spool.study_changes()
         self._parents: dict[str, set[str]] = {}
         self._to_read: dict[str, None] = {}
         self._digests: dict[str, frozenset[str]] = {}
@@ -90,7 +89,7 @@ class PatientIndex:
             return {uid for digest in digests for uid in self._studies.get(digest, ())}
 
     def _follow_folders(self) -> None:
-        for parent, uids in self._folders.changed().items():
+        for parent, uids in self._changes.changed().items():
             before, now = self._parents.pop(parent, set()), set(uids)
             if now:
                 self._parents[parent] = now

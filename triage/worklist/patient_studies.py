@@ -13,7 +13,7 @@ from triage.decision.rejection import is_wrong
 from triage.decision.types import TriageDecision
 from triage.dicom.attribute_text import text_of
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import StudyImage, read_study
 from triage.worklist.patient_index import PatientIndex, marks_of
 from triage.worklist.study_facts import StudyFacts, facts_in
@@ -72,7 +72,7 @@ class PatientStudies:
     complete: bool = True
 
 
-def others(index: PatientIndex, spool: Spool, study_instance_uid: str, at_most_s: float) -> PatientStudies:
+def others(index: PatientIndex, spool: Store, study_instance_uid: str, at_most_s: float) -> PatientStudies:
     """Return the other tagged studies of the patient of a study. Raises OSError, InvalidUIDError.
 
     Reads further studies of the spool for at most ``at_most_s`` seconds, if not all are known yet.
@@ -147,7 +147,7 @@ def _contradict(texts: Iterable[str]) -> bool:
 
 
 def _with_results(
-    spool: Spool, found: Mapping[str, Match], left_out: dict[LeftOut, int], *, complete: bool
+    spool: Store, found: Mapping[str, Match], left_out: dict[LeftOut, int], *, complete: bool
 ) -> PatientStudies:
     studies = []
     for uid, match in found.items():

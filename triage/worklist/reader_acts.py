@@ -1,6 +1,6 @@
-"""The acts of readers on a study: marked as read, labelled. A file in the study's folder; the index follows it.
+"""The acts of readers on a study: marked as read, labelled. A log of the study; the index follows it.
 
-``reading.jsonl`` in the study's folder has a line for each act: time, reader, source, and
+``reading.jsonl`` has a record for each act: time, reader, source, and
 
     read      the study was read as ``revision`` of its decision: it leaves the list, until a new image changes it
     unread    it is listed again; with source "undo X" the reader took back the reading X, and that alone
@@ -13,19 +13,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from pathlib import Path
 
 from triage.decision.decide import current_assessments
 from triage.decision.reasons import Reason
 from triage.decision.records import Record, assessment_from
 from triage.errors import TriageError
-from triage.runtime.durable import append_durably
 from triage.spool.clock import Clock
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.index import Worklist
 from triage.worklist.reader_act import (
     LEAVING,
@@ -82,16 +79,17 @@ class ResultChangedError(TriageError):
         self.decision = decision
 
 
-def acts_of(spool: Spool, study_instance_uid: str) -> list[ReaderAct]:
+def acts_of(spool: Store, study_instance_uid: str) -> list[ReaderAct]:
     """Return every act of every reader on a study, oldest first."""
-    try:
-        lines = _file(spool, study_instance_uid).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return [_act_from(json.loads(line)) for line in lines if line.endswith("}")]  # a crash may have cut a line
+    return [_act_from(record) for record in spool.study_entries(study_instance_uid).records(FILE)]
 
 
-def mark(spool: Spool, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
+def append_act(spool: Store, study_instance_uid: str, act: ReaderAct) -> None:
+    """Record an act durably; the list does not follow. Hold the study's lock. Raises OSError."""
+    spool.study_entries(study_instance_uid).append(FILE, asdict(act))
+
+
+def mark(spool: Store, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
     """Record an act durably, then remove the study from the list or list it again. A repeated press is one act.
 
     Raises:
@@ -112,7 +110,7 @@ def mark(spool: Spool, index: Worklist, study_instance_uid: str, marking: Markin
     return act
 
 
-def undo(spool: Spool, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
+def undo(spool: Store, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:
     """Take back the reading whose source is that of ``marking``, by the reader who made it, and nothing else.
 
     The study is listed again unless another reading of its present result holds. Raises NoSuchActError if that reader
@@ -125,12 +123,12 @@ def undo(spool: Spool, index: Worklist, study_instance_uid: str, marking: Markin
         taking_back = replace(marking, act=Act.UNREAD, source=undoing(marking.source))
         act = repeated(acts, taking_back) or _act_of(taking_back, decision)
         if act not in acts:
-            _append(spool, decision, act)
+            append_act(spool, decision["study_instance_uid"], act)
         _follow(spool, index, decision)
     return act
 
 
-def record_notice(spool: Spool, index: Worklist, study_instance_uid: str, notice: ReadNotice) -> tuple[ReaderAct, bool]:
+def record_notice(spool: Store, index: Worklist, study_instance_uid: str, notice: ReadNotice) -> tuple[ReaderAct, bool]:
     """Record a notice durably and remove the study from the list; return the act, and whether it is new.
 
     A repeated notice is one act. A notice from before the newest image came removes nothing from the list: its reader
@@ -150,7 +148,7 @@ def record_notice(spool: Spool, index: Worklist, study_instance_uid: str, notice
 
 
 def record_early_notice(
-    spool: Spool, index: Worklist, study_instance_uid: str, notice: ReadNotice, covers: Callable[[], bool]
+    spool: Store, index: Worklist, study_instance_uid: str, notice: ReadNotice, covers: Callable[[], bool]
 ) -> ReaderAct | None:
     """Record a notice durably that came before the study, and remove the study from the list.
 
@@ -172,7 +170,7 @@ def record_early_notice(
     return act
 
 
-def expire(spool: Spool, index: Worklist, study_instance_uid: str, before: float, now: float) -> bool:
+def expire(spool: Store, index: Worklist, study_instance_uid: str, before: float, now: float) -> bool:
     """Remove a study from the list if it was last tagged before ``before``, and return whether it was.
 
     Times are POSIX seconds. Raises as ``mark`` does.
@@ -197,21 +195,21 @@ def update_index(index: Worklist, study_instance_uid: str, act: ReaderAct) -> No
         index.unread(study_instance_uid)
 
 
-def restore(spool: Spool, index: Worklist, study_instance_uid: str) -> None:
+def restore(spool: Store, index: Worklist, study_instance_uid: str) -> None:
     """Restore in an index that was lost whether the study was read."""
     if act := leaving_act(acts_of(spool, study_instance_uid)):
         update_index(index, study_instance_uid, act)
 
 
-def all_labels(spool: Spool) -> Iterator[tuple[str, ReaderAct]]:
+def all_labels(spool: Store) -> Iterator[tuple[str, ReaderAct]]:
     """Yield the last label of each reader for each study, with the study's UID. Reads the whole spool."""
-    for path in sorted(spool.studies.glob(f"*/*/{FILE}")):
-        for act in labels(acts_of(spool, path.parent.name)).values():
-            yield path.parent.name, act
+    for uid in spool.studies_with(FILE):
+        for act in labels(acts_of(spool, uid)).values():
+            yield uid, act
 
 
 @contextmanager
-def _tagged(spool: Spool, study_instance_uid: str) -> Iterator[Record]:
+def _tagged(spool: Store, study_instance_uid: str) -> Iterator[Record]:
     """Hold the study's lock, and yield its decision. Raises NotTaggedError, InvalidUIDError."""
     unknown = NotTaggedError(f"no tagged study has the Study Instance UID {study_instance_uid}")
     if spool.decision(study_instance_uid) is None:  # before its lock creates a folder
@@ -229,17 +227,12 @@ def _act_of(marking: Marking, decision: Record) -> ReaderAct:
     return ReaderAct(**of_reader, **of_decision)
 
 
-def _record(spool: Spool, index: Worklist, decision: Record, act: ReaderAct) -> None:
-    _append(spool, decision, act)
+def _record(spool: Store, index: Worklist, decision: Record, act: ReaderAct) -> None:
+    append_act(spool, decision["study_instance_uid"], act)
     _update_index(index, decision, act)
 
 
-def _append(spool: Spool, decision: Record, act: ReaderAct) -> None:
-    # The line break comes first, so that a line that a crash cut does not spoil the next one.
-    append_durably(_file(spool, decision["study_instance_uid"]), "\n" + json.dumps(asdict(act)))
-
-
-def _follow(spool: Spool, index: Worklist, decision: Record) -> None:
+def _follow(spool: Store, index: Worklist, decision: Record) -> None:
     """Have the list say what the acts say of the present result."""
     uid = decision["study_instance_uid"]
     last = leaving_act(acts_of(spool, uid))
@@ -268,7 +261,7 @@ def _act_of_notice(act: Act, decision: Record, notice: ReadNotice) -> ReaderAct:
     return ReaderAct(act, notice.at, notice.who, notice.through, revision, tag, source=notice.source)
 
 
-def _judge(spool: Spool, decision: Record, notice: ReadNotice) -> Act:
+def _judge(spool: Store, decision: Record, notice: ReadNotice) -> Act:
     if _newest_image(spool, decision["study_instance_uid"]) > notice.at:
         return Act.OUTDATED
     several = Reason.PATIENT_MISMATCH in decision.get("reasons", ())
@@ -277,14 +270,10 @@ def _judge(spool: Spool, decision: Record, notice: ReadNotice) -> Act:
     return Act.READ
 
 
-def _newest_image(spool: Spool, study_instance_uid: str) -> float:
+def _newest_image(spool: Store, study_instance_uid: str) -> float:
     """Return when the last image that counts came, in POSIX seconds; 0 if none counts."""
     images = current_assessments(assessment_from(each) for each in spool.assessments(study_instance_uid))
     return max((image.received_at for image in images if image.counts), default=0.0)
-
-
-def _file(spool: Spool, study_instance_uid: str) -> Path:
-    return spool.study_folder(study_instance_uid) / FILE
 
 
 def _act_from(record: Record) -> ReaderAct:

@@ -12,16 +12,13 @@ leaves a line with ``silent``.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from pathlib import Path
 
 from triage.decision.records import Record, decision_from
-from triage.runtime.durable import append_durably
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.reader_act import Act, standing
 from triage.worklist.reader_acts import acts_of
 
@@ -83,16 +80,12 @@ class ShownResult:
     silent: bool = False
 
 
-def shown_of(spool: Spool, study_instance_uid: str) -> list[ShownResult]:
+def shown_of(spool: Store, study_instance_uid: str) -> list[ShownResult]:
     """Return the looks of all users at a study, oldest first."""
-    try:
-        lines = _file(spool, study_instance_uid).read_text().splitlines()
-    except FileNotFoundError:
-        return []
-    return list(_readable(lines))
+    return list(_readable(spool.study_entries(study_instance_uid).readable(FILE)))
 
 
-def record_shown(spool: Spool, study_instance_uid: str, look: Look) -> bool:
+def record_shown(spool: Store, study_instance_uid: str, look: Look) -> bool:
     """Record a look durably, and return whether it is new.
 
     It is not where the study has no result of that revision. A row is one look for as long as nothing of the study has
@@ -104,12 +97,11 @@ def record_shown(spool: Spool, study_instance_uid: str, look: Look) -> bool:
         shown = _shown(spool, study_instance_uid, look)
         if shown is None or any(_repeats(each, shown) for each in shown_of(spool, study_instance_uid)):
             return False
-        # The line break comes first, so that a line that a crash cut does not spoil the next one.
-        append_durably(_file(spool, study_instance_uid), "\n" + json.dumps(asdict(shown)))
+        spool.study_entries(study_instance_uid).append(FILE, asdict(shown))
     return True
 
 
-def _shown(spool: Spool, uid: str, look: Look) -> ShownResult | None:
+def _shown(spool: Store, uid: str, look: Look) -> ShownResult | None:
     record = _result(spool, uid, look.revision)
     if record is None:
         return None
@@ -130,7 +122,7 @@ def _shown(spool: Spool, uid: str, look: Look) -> ShownResult | None:
     )
 
 
-def _result(spool: Spool, uid: str, revision: str) -> Record | None:
+def _result(spool: Store, uid: str, revision: str) -> Record | None:
     """Return the result of this revision, the last one of it; the present one for an empty revision."""
     present = spool.decision(uid)
     if present is None or not revision or present.get("revision") == revision:
@@ -144,13 +136,8 @@ def _repeats(known: ShownResult, shown: ShownResult) -> bool:
     return same and (shown.place is Place.LIST or abs(shown.at - known.at) < _AGAIN_S)
 
 
-def _file(spool: Spool, study_instance_uid: str) -> Path:
-    return spool.study_folder(study_instance_uid) / FILE
-
-
-def _readable(lines: list[str]) -> Iterator[ShownResult]:
-    """Yield the lines that can be read: a damaged record must not hide a study."""
-    for line in lines:
+def _readable(records: Iterable[Record]) -> Iterator[ShownResult]:
+    """Yield the records that can be read: a damaged one must not hide a study."""
+    for record in records:
         with suppress(ValueError, KeyError, TypeError):
-            record = json.loads(line)
             yield ShownResult(**{**record, "place": Place(record["place"]), "visible": tuple(record["visible"])})

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from triage.dicom.attribute_text import text_of
 from triage.errors import cause
 from triage.hl7.timestamps import moment
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import StudyImage, read_study
 from triage.worklist.patient_match import searchable
 
@@ -48,7 +48,7 @@ class StudyFacts:
 UNKNOWN = StudyFacts()
 
 
-def facts_of(spool: Spool, study_instance_uid: str) -> StudyFacts:
+def facts_of(spool: Store, study_instance_uid: str) -> StudyFacts:
     """Return the facts of a study; empty ones if its records cannot be read: the study is listed all the same."""
     try:
         known = read_study(spool, study_instance_uid)

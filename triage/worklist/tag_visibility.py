@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from enum import StrEnum
-from pathlib import Path
 
-from triage.runtime.durable import write_durably
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.reader_act import Act, standing
 from triage.worklist.reader_acts import acts_of
 from triage.worklist.shown import Item, ShownResult, shown_of
+
+_BEGINNING = "shown-since"
 
 
 class Visibility(StrEnum):
@@ -21,14 +21,15 @@ class Visibility(StrEnum):
     UNKNOWN = "unknown"
 
 
-def note_beginning(spool: Spool, now: float) -> None:
+def note_beginning(spool: Store, now: float) -> None:
     """Note that looks are recorded from ``now`` on (POSIX seconds), once for the spool. Raises OSError."""
-    if not _beginning(spool).exists():
-        _beginning(spool).parent.mkdir(exist_ok=True)
-        write_durably(_beginning(spool), f"{now!r}\n")
+    control = spool.entries("control")
+    if not control.has(_BEGINNING):
+        control.prepare()
+        control.put(_BEGINNING, f"{now!r}\n")
 
 
-def visibility_of(spool: Spool, study_instance_uid: str, readers: Collection[str]) -> Visibility:
+def visibility_of(spool: Store, study_instance_uid: str, readers: Collection[str]) -> Visibility:
     """Return whether the tag of a study was visible to ``readers`` before it was read: its first reading or label.
 
     A silent study is shown to no reader. What a destination showed of a result that was made for it is not known.
@@ -57,17 +58,13 @@ def of_looks(looks: Sequence[ShownResult], readers: Collection[str], read_at: fl
     return Visibility.NO if nowhere and not before else Visibility.UNKNOWN
 
 
-def _is_told(spool: Spool, study_instance_uid: str) -> bool:
+def _is_told(spool: Store, study_instance_uid: str) -> bool:
     """Return whether a result was ever made for a destination; see ``delivery/outbox.py``."""
-    return any((spool.study_folder(study_instance_uid) / "deliveries").glob("*"))
+    return bool(spool.study_entries(study_instance_uid, "deliveries").names())
 
 
-def _recorded_since(spool: Spool) -> float:
+def _recorded_since(spool: Store) -> float:
     try:
-        return float(_beginning(spool).read_text())
+        return float(spool.entries("control").get(_BEGINNING))
     except (OSError, ValueError):
         return float("inf")
-
-
-def _beginning(spool: Spool) -> Path:
-    return spool.root / "control" / "shown-since"

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydicom.dataset import Dataset
 
 from triage.dicom.attribute_text import text_of
 from triage.dicom.data_set import read_header
-from triage.spool.instance import ReceivedInstance
 from triage.spool.silence import silent_since
-from triage.spool.spool import Spool
+from triage.spool.store import Store
+from triage.spool.stored_object import StoredObject
 from triage.worklist.study_facts import UNKNOWN, StudyFacts, facts_of_header
 
 
@@ -26,43 +25,39 @@ class UntaggedStudy:
     facts: StudyFacts = field(default=UNKNOWN, repr=False)
 
 
-def untagged(spool: Spool, limit: int) -> tuple[list[UntaggedStudy], int]:
+def untagged(spool: Store, limit: int) -> tuple[list[UntaggedStudy], int]:
     """Return the ``limit`` studies that came first, and the number of all. None in silent operation."""
     if silent_since(spool) is not None:
         return [], 0
     first = _first_objects(spool)
     waiting = [item for item in first.items() if spool.decision(item[0]) is None]
     waiting.sort(key=lambda item: item[1][0])
-    return [_described(uid, at, path) for uid, (at, path) in waiting[:limit]], len(waiting)
+    return [_described(uid, at, stored) for uid, (at, stored) in waiting[:limit]], len(waiting)
 
 
-def _first_objects(spool: Spool) -> dict[str, tuple[float, Path]]:
+def _first_objects(spool: Store) -> dict[str, tuple[float, StoredObject]]:
     """Return the first waiting object of each study, with its time."""
-    found: dict[str, tuple[float, Path]] = {}
+    found: dict[str, tuple[float, StoredObject]] = {}
     for instance in spool.waiting():
-        if (at := _received_at(spool, instance)) is None:
+        stored = spool.waiting_object(instance)
+        try:
+            at = stored.received_at()
+        except FileNotFoundError:  # tagged meanwhile
             continue
         known = found.get(instance.study_instance_uid)
         if known is None or at < known[0]:
-            found[instance.study_instance_uid] = (at, spool.inbox_path(instance))
+            found[instance.study_instance_uid] = (at, stored)
     return found
 
 
-def _received_at(spool: Spool, instance: ReceivedInstance) -> float | None:
-    try:
-        return spool.inbox_path(instance).stat().st_mtime
-    except FileNotFoundError:  # tagged meanwhile
-        return None
-
-
-def _described(uid: str, at: float, path: Path) -> UntaggedStudy:
-    header = _header(path)
+def _described(uid: str, at: float, stored: StoredObject) -> UntaggedStudy:
+    header = _header(stored)
     return UntaggedStudy(uid, at, text_of(header, "AccessionNumber"), facts_of_header(header))
 
 
-def _header(path: Path) -> Dataset:
+def _header(stored: StoredObject) -> Dataset:
     try:
-        with warnings.catch_warnings(), path.open("rb") as file:
+        with warnings.catch_warnings(), stored.open("rb") as file:
             warnings.simplefilter("ignore")
             return read_header(file)
     except Exception:  # damaged, or moved meanwhile; pydicom raises many kinds, and the study is listed all the same

@@ -1,4 +1,4 @@
-"""The workitem of each study: built from its files, with the state that other systems set in ``workitem.json``."""
+"""The workitem of each study: built from its objects, with the state that other systems set in ``workitem.json``."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from pydicom.dataset import Dataset
 from triage.decision.records import decision_from
 from triage.dicom.uid import uid_of
 from triage.spool.recall_file import corrections_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import Study, read_study
 from triage.worklist import workitem_state
 from triage.worklist.workitem import UPS_PUSH, date_time, reference, workitem
 from triage.worklist.workitem_state import Step, WorkitemState
 
-_FILE = "workitem.json"
+_ENTRY = "workitem.json"
 
 
 def workitem_uid(study_instance_uid: str, generation: int) -> str:
@@ -27,10 +27,10 @@ def workitem_uid(study_instance_uid: str, generation: int) -> str:
     return uid_of("workitem", study_instance_uid, str(generation))
 
 
-def read_state(spool: Spool, study_instance_uid: str) -> WorkitemState:
+def read_state(spool: Store, study_instance_uid: str) -> WorkitemState:
     """Return the state of the study's workitem that other systems set."""
     try:
-        content = (spool.study_folder(study_instance_uid) / _FILE).read_bytes()
+        content = spool.study_entries(study_instance_uid).get(_ENTRY)
     except FileNotFoundError:
         return WorkitemState()
     return WorkitemState.from_record(json.loads(content))
@@ -39,7 +39,7 @@ def read_state(spool: Spool, study_instance_uid: str) -> WorkitemState:
 class Workitems:
     """The workitems of a spool. ``low``: use LOW for that priority; see ``workitem``."""
 
-    def __init__(self, spool: Spool, worklist_label: str, low: bool, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, spool: Store, worklist_label: str, low: bool, now: Callable[[], float] = time.time) -> None:
         self._spool = spool
         self._label = worklist_label
         self._low = low
@@ -96,8 +96,7 @@ class Workitems:
             if after is not before:
                 # An earlier workitem is final, and a final one never changes: this is the newest.
                 kept = after if after.generation > newest.generation else replace(after, past=newest.past)
-                record = kept.to_record()
-                self._spool.write(self._spool.study_folder(study) / _FILE, json.dumps(record))
+                self._spool.study_entries(study).put(_ENTRY, json.dumps(kept.to_record()))
         return before, after
 
     def _generation(self, study: str) -> int:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from pydicom.uid import SecondaryCaptureImageStorage
 
@@ -15,6 +14,7 @@ from triage.channels.base import Built, DeliveryStatus, NothingToShowError, Send
 from triage.channels.patient_study import left_out
 from triage.channels.secondary_capture.image import LONGEST, secondary_capture
 from triage.decision.types import Tag
+from triage.dicom.byte_source import Openable
 from triage.dicom.requestor import RemoteAE
 from triage.model.activation_map import Picture, why_none
 from triage.radiograph.display import greys
@@ -133,16 +133,16 @@ def send_all(send: Send, payload: bytes) -> SendResult:
     return next(warned, outcomes[0])
 
 
-def grey_of(path: Path) -> Picture | Rejected:
+def grey_of(stored: Openable) -> Picture | Rejected:
     """A stored radiograph as it opens; runs in a decode process."""
-    return greys(path.read_bytes(), LONGEST)
+    return greys(stored.read_bytes(), LONGEST)
 
 
 def _grey(image: StudyImage, pool: DecodePool) -> Picture:
-    if image.path is None:
+    if image.stored is None:
         raise NothingToShowError("the image is no longer kept")
     try:
-        found = pool.submit(grey_of, image.path).result()
+        found = pool.submit(grey_of, image.stored).result()
     except DecoderDiedError as error:
         raise NothingToShowError(str(error)) from error
     if isinstance(found, Rejected):

@@ -9,12 +9,12 @@ from triage.canary.wiring import canary_setup
 from triage.errors import cause
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 _ROW = "{:<28}{:>7}  {}"
 
 
-def send_and_show(settings: Settings, spool: Spool, redis_url: str) -> bool:
+def send_and_show(settings: Settings, spool: Store, redis_url: str) -> bool:
     """Send a canary, print the stages that it passes and fails, and return whether it passed all."""
     setup = canary_setup(settings, spool, redis_url)
     where = f"{setup.listener.called_ae_title} at {setup.listener.host}:{setup.listener.port}"

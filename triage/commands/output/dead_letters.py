@@ -8,10 +8,10 @@ from collections.abc import Sequence
 
 from triage.operations.dead_letters import DeadDelivery, Requeued
 from triage.operations.visible import visible
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
-def show_dead_letters(spool: Spool, deliveries: Sequence[DeadDelivery] = ()) -> None:
+def show_dead_letters(spool: Store, deliveries: Sequence[DeadDelivery] = ()) -> None:
     """Print what was given up: when, after how many tries, why, and the whole line that tries it again.
 
     ``deliveries`` are those of the ways out, with the accession number and the tag of their study: the reader this

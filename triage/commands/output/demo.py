@@ -22,7 +22,7 @@ from triage.sender.send import SentFile, send
 from triage.service.single_instance import single_instance
 from triage.service.supervisor import RunRole, ServiceProcesses, build, forking
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.open_store import open_store
 from triage.spool.usage import HighWater
 from triage.worklist.index import Worklist
 
@@ -38,10 +38,10 @@ def run(settings: Settings, environment: Mapping[str, str], run_role: RunRole, e
     """Serve until Ctrl-C, or with ``ends`` until every sample is tagged. Returns the exit status."""
     stopping = StopSignal()
     console = console_for_people()
-    spool = Spool.open(settings.spool.path)
+    spool = open_store(settings.spool.path)
     if HighWater(settings.spool.high_water, settings.spool.min_free_bytes).reached(spool):
         raise StartError(
-            f"{spool.root} is above its high-water mark, so that no sample would be stored: free some space there, or "
+            f"{spool.name} is above its high-water mark, so that no sample would be stored: free some space there, or "
             "see spool.min_free_bytes and spool.high_water"
         )
     with single_instance(spool, "up") as lock:
@@ -49,7 +49,7 @@ def run(settings: Settings, environment: Mapping[str, str], run_role: RunRole, e
         try:
             service.start()
             _wait_until_ready(settings, service, stopping)
-            samples = _samples(environment, spool.root.parent / "samples")
+            samples = _samples(environment, settings.spool.path.absolute().parent / "samples")
             lost = _send_and_show(samples, settings, service, stopping, console)
             if ends or stopping.received:
                 return LOST if lost else 0

@@ -10,11 +10,11 @@ from triage.operations.explain import explanation
 from triage.operations.trace import gather
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.runtime.release import Running
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
 def print_explanation(
-    study: str, spool: Spool, redis_url: str, timeout_s: float, running: Running, points: PointsFile | None = None
+    study: str, spool: Store, redis_url: str, timeout_s: float, running: Running, points: PointsFile | None = None
 ) -> None:
     """Print all that is known of a study. Raises InvalidUIDError, and LookupError for a study that is not known."""
     with connect(redis_url, timeout_s) as client:

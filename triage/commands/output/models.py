@@ -152,7 +152,7 @@ def change_registry(settings: Settings, act: RegistryAct, folder: str, reason: s
     from triage.commands.base import audit, open_spool, start_errors
     from triage.model.card import CARD, load_card
     from triage.model.installed import installed, models_folder
-    from triage.model.registry_file import add_to_registry
+    from triage.model.registry_file import REGISTRY_PLACE, add_to_registry
     from triage.model.versions import RegistryEntry, RegistryHistory
     from triage.security.audit_trail import note_configuration, operator
     from triage.service.models import registry_history, registry_policy
@@ -167,7 +167,7 @@ def change_registry(settings: Settings, act: RegistryAct, folder: str, reason: s
         installed(models, settings.models.names, registry_policy(settings.models, after))
         text = f"{act}: {reason} (sha256 {card.model_sha256})"
         audit(settings, "triage models", lambda trail: note_configuration(trail, f"model:{folder}", text))
-        add_to_registry(spool.root, entry)
+        add_to_registry(spool.entries(REGISTRY_PLACE), entry)
 
 
 def switch_model(settings: Settings, name: str, *, disabled: bool) -> None:

@@ -13,10 +13,10 @@ from triage.paging.status import NEVER_RAN
 from triage.paging.store import PagingFiles
 from triage.service.paging import routes_of
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 
-def show_state(spool: Spool) -> bool:
+def show_state(spool: Store) -> bool:
     """Print the state, and return False if there is an alarm."""
     status, now = PagingFiles(spool).status(), time.time()
     alarms = [NEVER_RAN] if status is None else status.alarms(now)

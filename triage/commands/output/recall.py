@@ -25,12 +25,12 @@ from triage.queue.score_queue import connect
 from triage.security.audit_message import AuditOutcome, CodedValue, Participant, intent
 from triage.security.audit_trail import CORRECTED, RECALLED, AuditTrail, note_act, operator
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
 
-def recall_run(settings: Settings, spool: Spool, scope: RecallScope) -> RecallRun:
+def recall_run(settings: Settings, spool: Store, scope: RecallScope) -> RecallRun:
     """Return the run of one command."""
     return RecallRun(settings, spool, scope)
 
@@ -40,7 +40,7 @@ class RecallRun:
     """One run over all studies of a scope."""
 
     settings: Settings
-    spool: Spool
+    spool: Store
     scope: RecallScope
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -152,7 +152,7 @@ def _delivery(record: DeliveryRecord) -> str:
     return f"{record.tag}{urgency}, {record.state}{', a correction' if record.correction else ''}"
 
 
-def _redecide(settings: Settings, spool: Spool, client: Redis, study_instance_uid: str) -> None:
+def _redecide(settings: Settings, spool: Store, client: Redis, study_instance_uid: str) -> None:
     """Decide a study anew and list it, as a worker does."""
     from triage.delivery.outbox import Outbox
     from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors
@@ -165,8 +165,9 @@ def _redecide(settings: Settings, spool: Spool, client: Redis, study_instance_ui
     rules = DecisionRules(priority_policy(settings), settings.decision.silent, Clock(spool).in_doubt)
     decider = StudyDecider(spool, rules, partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)))
     errors = StudyErrors(spool)
-    decisions = decider.decide_all([study_instance_uid], errors)
-    if errors.by_study:
-        raise ValueError(errors.by_study[study_instance_uid])
-    spool.sync()
+    with spool.batch() as batch:
+        decisions = decider.decide_all([study_instance_uid], errors)
+        if errors.by_study:
+            raise ValueError(errors.by_study[study_instance_uid])
+        batch.settle()
     put_with_reading(spool, Worklist(client), list(decisions.values()))

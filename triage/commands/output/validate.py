@@ -23,7 +23,7 @@ from triage.service.operating_points import points_file
 from triage.service.predict import compute_of
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
-from triage.spool.spool import Spool
+from triage.spool.open_store import open_store
 from triage.spool.validation_partition import open_partition
 from triage.validation.measures import paper
 from triage.validation.measures.figures import main_bounds
@@ -83,7 +83,7 @@ def _service(settings: Settings, request: ValidationRequest) -> TargetService:
     if request.any_age or request.scores:
         raise StartError("--dicom measures the service as it is: --any-age and --scores do not go with it")
     try:
-        namespace = open_partition(Spool.open(settings.spool.path))
+        namespace = open_partition(open_store(settings.spool.path))
     except (SpoolError, OSError) as error:
         raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
     return TargetService(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)

@@ -14,7 +14,7 @@ from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.schema import Settings
 from triage.settings.sections.spool import SpoolSettings
 from triage.spool.clock import Clock
-from triage.spool.spool import Spool
+from triage.spool.open_store import store_at
 from triage.spool.usage import HighWater
 
 _MIB = 1 << 20
@@ -34,7 +34,7 @@ def clock_status() -> int | None:
 def check_clock(root: Path, kernel: Callable[[], int | None] = clock_status) -> Iterator[CheckResult]:
     """Check that the clock is synchronised, and that it did not jump; ``kernel`` returns the status of adjtimex(2)."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    spool = Spool(root)
+    spool = store_at(root)
     if spool.exists() and Clock(spool).in_doubt():
         yield warning(
             "clock",
@@ -53,7 +53,7 @@ def check_clock(root: Path, kernel: Callable[[], int | None] = clock_status) -> 
 
 def check_disk(settings: SpoolSettings) -> Iterator[CheckResult]:
     """Check how full the disk below the spool is, against the limits from which C-STORE is refused."""
-    spool = Spool(next(each for each in (settings.path, *settings.path.parents) if each.is_dir()))
+    spool = store_at(next(each for each in (settings.path, *settings.path.parents) if each.is_dir()))
     usage = spool.usage()
     state = (
         f"{usage.free_bytes / 1e9:.0f} GB free of {usage.total_bytes / 1e9:.0f}, {usage.used_fraction:.0%} used; "

@@ -13,7 +13,7 @@ from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.models import load_failures, load_sessions
 from triage.service.operating_points import points_file
 from triage.settings.schema import Settings
-from triage.spool.spool import Spool
+from triage.spool.open_store import store_at
 
 if TYPE_CHECKING:
     from triage.model.card import ModelCard
@@ -26,7 +26,7 @@ def check_models(settings: Settings) -> Iterator[CheckResult]:
     except StartError as error:
         yield failed("models", str(error))
         return
-    spool = Spool(settings.spool.path)
+    spool = store_at(settings.spool.path)
     off = spool.model_switches.disabled() if spool.exists() else frozenset()
     causes = load_failures(sessions)
     for name, session in sessions.items():

@@ -28,7 +28,7 @@ def check_spool(root: Path) -> Iterator[CheckResult]:
             yield failed("spool", f"{root} was left by an earlier release: stop every process, triage backup, migrate")
         folder = spool.incoming if spool.incoming.is_dir() else root
         yield _writable("spool", folder, root)
-        if caution := Spool(_existing(root)).file_system.caution:
+        if caution := Spool(_existing(root)).caution:
             yield warning("spool", f"{root} {caution} (docs/how-to/runbook.md, Moving the spool)")
     except (SpoolError, OSError) as error:
         yield failed("spool", str(error))

@@ -21,7 +21,7 @@ from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.attribute_text import text_of
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import read_header
 from triage.validation.cohort.chosen import CHOSEN_BY, SAMPLE_DRAWN, SAMPLE_JUDGED
 from triage.validation.cohort.manifest import FINDING_NAME, Row, write_manifest
@@ -65,7 +65,7 @@ class _StudyLabel:
     """The images that were judged; None for all."""
 
 
-def export(spool: Spool, out: Path, reader_studies: Sequence[Path] = ()) -> FeedbackExport:
+def export(spool: Store, out: Path, reader_studies: Sequence[Path] = ()) -> FeedbackExport:
     """Write a row for each image that counts in a study with a label, and for each judged tie of a reader study.
 
     Patients are named by a digest that only this installation can compute again. ``tag_visible``: whether the tag was
@@ -98,11 +98,11 @@ def _with_counts(label: _StudyLabel, drawn: int, judged: int) -> _StudyLabel:
     return replace(label, columns={**label.columns, SAMPLE_DRAWN: str(drawn), SAMPLE_JUDGED: str(judged)})
 
 
-def _studies(spool: Spool) -> list[str]:
+def _studies(spool: Store) -> list[str]:
     return sorted({*(uid for uid, _ in all_labels(spool)), *journals(spool)})
 
 
-def _label_of(spool: Spool, study: str, cases: list[AdjudicationCase]) -> _StudyLabel | None:
+def _label_of(spool: Store, study: str, cases: list[AdjudicationCase]) -> _StudyLabel | None:
     """Return the label of a study: a judge's, or that of readers who agree, unless it was drawn at random."""
     record = spool.decision(study)
     if record is None:
@@ -154,28 +154,28 @@ def _columns(case: AdjudicationCase) -> dict[str, str]:
     }
 
 
-def _contradict(spool: Spool, study: str) -> bool:
+def _contradict(spool: Store, study: str) -> bool:
     return len({act.label for act in labels(acts_of(spool, study)).values()}) > 1
 
 
-def _readers(spool: Spool, study: str, label: _StudyLabel) -> set[str]:
+def _readers(spool: Store, study: str, label: _StudyLabel) -> set[str]:
     """Return the names of those whom the label is of."""
     return {*(act.who for act in labels(acts_of(spool, study)).values()), label.columns.get("judged_by", "")} - {""}
 
 
-def _rows(spool: Spool, study: str, label: _StudyLabel) -> Iterator[Row]:
+def _rows(spool: Store, study: str, label: _StudyLabel) -> Iterator[Row]:
     decision = spool.decision(study) or {}
     assessments = [assessment_from(record) for record in spool.assessments(study)]
     for image in current_assessments(assessments):
         instance = ReceivedInstance(study, image.sop_instance_uid, image.content_digest)
-        path = spool.find(instance)
-        if path is None or not image.counts or image.probability is None:
+        stored = spool.stored_object(instance)
+        if stored is None or not image.counts or image.probability is None:
             continue
         if label.images is not None and image.sop_instance_uid not in label.images:
             continue
         header = read_header(spool, image)
         yield Row(
-            image=path,
+            image=Path(stored.lasting_path()),
             label=label.label,
             patient=_patient(spool, text_of(header, "PatientID"), image),
             view=image.view,
@@ -209,6 +209,6 @@ def _tie_row(judgement: TieJudgement) -> Row | None:
     )
 
 
-def _patient(spool: Spool, patient_id: str, image: ImageAssessment) -> str:
+def _patient(spool: Store, patient_id: str, image: ImageAssessment) -> str:
     known = patient_id or image.study_instance_uid
     return "local:" + sha256(f"{spool.installation_uid()}\n{known}".encode()).hexdigest()[:24]

@@ -18,7 +18,7 @@ from triage.errors import StartError
 from triage.radiograph.decode import is_picture
 from triage.radiograph.types import View
 from triage.sender.send import SentFile, send, sop_instance_uid
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.validation_partition import remove_old_studies
 from triage.validation.cohort.members import Member
 from triage.validation.scores.predictions import CohortScorer, Prediction, Scoring, prediction
@@ -42,7 +42,7 @@ class TargetService:
     """A running service: its DICOM port, the partition with its results, and the longest wait for a result."""
 
     destination: RemoteAE
-    partition: Spool
+    partition: Store
     timeout_s: float = _TIMEOUT_S
 
 
@@ -176,12 +176,12 @@ def _check_accepted(file: SentFile) -> None:
         raise ServiceError(f"the cohort cannot be sent: {file.error}")
 
 
-def _assessment(partition: Spool, file: SentFile) -> Mapping[str, Any] | None:
+def _assessment(partition: Store, file: SentFile) -> Mapping[str, Any] | None:
     found = partition.assessments(file.study_instance_uid)
     return next((each for each in found if each["sop_instance_uid"] == file.sop_instance_uid), None)
 
 
-def _is_done(partition: Spool, study_instance_uid: str) -> bool:
+def _is_done(partition: Store, study_instance_uid: str) -> bool:
     return all(instance.study_instance_uid != study_instance_uid for instance in partition.waiting())
 
 

@@ -15,7 +15,7 @@ from triage.decision.types import ImageAssessment
 from triage.model.activation_map import as_png, cells_of, strength, why_none, why_unproven
 from triage.operations.trace import StudyTrace
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.api.shown import map_shown
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
@@ -81,7 +81,7 @@ def described(assessment: ImageAssessment) -> dict[str, object]:
     }
 
 
-def _assessment(spool: Spool, instance: ReceivedInstance) -> ImageAssessment | None:
+def _assessment(spool: Store, instance: ReceivedInstance) -> ImageAssessment | None:
     wanted = (instance.sop_instance_uid, instance.content_digest)
     records = spool.assessments(instance.study_instance_uid)
     found = (each for each in records if (each.get("sop_instance_uid"), each.get("content_digest")) == wanted)

@@ -24,7 +24,7 @@ from triage.adjudication.journal import LONGEST_TEXT, LONGEST_TITLE, CaseAct, ca
 from triage.adjudication.marks import CaseMarks
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.api import ties
 from triage.web.api.disagreements import done
 from triage.web.api.silence import refuse_silent
@@ -76,7 +76,7 @@ def _list(sources: Sources, request: Request) -> Response:
     )
 
 
-def _read(spool: Spool, studies: Iterable[str]) -> tuple[list[AdjudicationCase], list[str]]:
+def _read(spool: Store, studies: Iterable[str]) -> tuple[list[AdjudicationCase], list[str]]:
     """Return the cases of studies, and what is said of those that cannot be read: they hide no others."""
     cases: list[AdjudicationCase] = []
     faults = []

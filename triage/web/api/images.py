@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import threading
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import numpy as np
 from starlette.responses import Response
 
+from triage.dicom.byte_source import Openable
 from triage.errors import cause
 from triage.radiograph.display import DisplayImage, view
 from triage.radiograph.preview import preview_of
@@ -79,14 +79,14 @@ class PictureCache:
     def __init__(self) -> None:
         self._pool = DecodePool(1, _DECODE_TIMEOUT_S)
         self._decoding = threading.Lock()
-        self._pictures = BoundedCache[Path, Shown](_CACHED, _CACHED_BYTES)
-        self._previews = BoundedCache[Path, Shown](_PREVIEWS, _PREVIEW_BYTES)
+        self._pictures = BoundedCache[Openable, Shown](_CACHED, _CACHED_BYTES)
+        self._previews = BoundedCache[Openable, Shown](_PREVIEWS, _PREVIEW_BYTES)
 
-    def get(self, image: Path) -> Shown:
+    def get(self, image: Openable) -> Shown:
         """Return the picture, or the reason why it cannot be shown."""
         return self._found(self._pictures, image)
 
-    def preview(self, image: Path) -> Shown:
+    def preview(self, image: Openable) -> Shown:
         """Return the picture of at most ``LONGEST_PREVIEW`` pixels on a side, or why it cannot be shown."""
         return self._found(self._previews, image)
 
@@ -94,7 +94,7 @@ class PictureCache:
         """End the child process."""
         self._pool.close()
 
-    def _found(self, cache: BoundedCache[Path, Shown], image: Path) -> Shown:
+    def _found(self, cache: BoundedCache[Openable, Shown], image: Openable) -> Shown:
         if (cached := cache.get(image)) is not None:
             return cached
         with self._decoding:  # one at a time; a thread that waited for the same image finds it cached
@@ -109,9 +109,9 @@ class PictureCache:
     def _forget_removed(self) -> None:
         """Drop what retention has removed from the spool since."""
         for cache in (self._pictures, self._previews):
-            cache.keep(Path.exists)
+            cache.keep(_is_there)
 
-    def _decode(self, image: Path) -> tuple[Shown, Shown]:
+    def _decode(self, image: Openable) -> tuple[Shown, Shown]:
         try:
             return self._pool.submit(pictures, image).result()
         except DecoderDiedError as error:
@@ -119,7 +119,15 @@ class PictureCache:
             return failed, failed
 
 
-def pictures(image: Path) -> tuple[Shown, Shown]:
+def _is_there(image: Openable) -> bool:
+    try:
+        image.open("rb").close()
+    except OSError:
+        return False
+    return True
+
+
+def pictures(image: Openable) -> tuple[Shown, Shown]:
     """Decode a file to its picture and a preview. A reason names no file, as readers know none."""
     try:
         data = image.read_bytes()

@@ -59,7 +59,7 @@ def _study(sources: Sources, study: OtherStudy) -> dict[str, object]:
         "acquired_at": None if facts.acquired_at is None else iso_utc(facts.acquired_at),
         "study_description": facts.study_description,
         "read": read is not None,
-        "images": [_image(each) for each in study.images if each.path is not None],
+        "images": [_image(each) for each in study.images if each.stored is not None],
     }
 
 

@@ -1,4 +1,4 @@
-"""Preferences of users for the list: ``/api/preferences``. A file for each user in the spool, without patient data.
+"""Preferences of users for the list: ``/api/preferences``. An entry for each user in the store, without patient data.
 
 On the server and not in the browser: readers change workstations, and several share one (docs/adr/0058).
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from functools import partial
 from hashlib import sha256
-from pathlib import Path
 
 from pydantic import ValidationError
 from starlette.concurrency import run_in_threadpool
@@ -17,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from triage.errors import cause
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.api.list_models import ListPreferences
 from triage.web.api.sources import Sources
 from triage.web.auth.caller import user_of
@@ -35,24 +34,24 @@ def routes(sources: Sources) -> list[Route]:
     ]
 
 
-def preferences_of(spool: Spool, user: str) -> ListPreferences:
+def preferences_of(spool: Store, user: str) -> ListPreferences:
     """Return a user's preferences; the default ones where there are none, or they are damaged or of a later release."""
     try:
-        return ListPreferences.model_validate_json(_file(spool, user).read_bytes())
+        return ListPreferences.model_validate_json(spool.entries(FOLDER).get(_name(user)))
     except (OSError, ValidationError):
         return ListPreferences()
 
 
-def keep_preferences(spool: Spool, user: str, preferences: ListPreferences) -> None:
+def keep_preferences(spool: Store, user: str, preferences: ListPreferences) -> None:
     """Write a user's preferences. Raises OSError."""
-    file = _file(spool, user)
-    file.parent.mkdir(mode=0o700, exist_ok=True)
-    spool.write(file, preferences.model_dump_json(exclude_defaults=True))
+    entries = spool.entries(FOLDER)
+    entries.prepare()
+    entries.put(_name(user), preferences.model_dump_json(exclude_defaults=True))
 
 
-def _file(spool: Spool, user: str) -> Path:
-    # A name may hold any character, and be longer than a file's.
-    return spool.root / FOLDER / f"{sha256(user.encode()).hexdigest()}.json"
+def _name(user: str) -> str:
+    # A user's name may hold any character, and be longer than an entry's.
+    return f"{sha256(user.encode()).hexdigest()}.json"
 
 
 def _get(sources: Sources, request: Request) -> Response:

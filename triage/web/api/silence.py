@@ -6,11 +6,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from triage.dicom.uid import InvalidUIDError
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.auth.caller import Role, user_of
 
 
-def refuse_silent(spool: Spool, request: Request) -> None:
+def refuse_silent(spool: Store, request: Request) -> None:
     """Raise HTTPException 404 for a reader's request for a silent study; an admin may see it."""
     if user_of(request).role is Role.ADMIN:
         return

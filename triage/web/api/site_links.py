@@ -10,7 +10,7 @@ from triage.decision.types import TriageDecision
 from triage.runtime.address_template import AddressTemplate
 from triage.settings.sections.web import WebSettings
 from triage.spool.patient import patient_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.listed_study import ListedStudy
 
 
@@ -28,7 +28,7 @@ class SiteLinks:
         """
         return self._of(study.decision.study_instance_uid, study.decision, lambda: study.facts.patient_id)
 
-    def of(self, spool: Spool, study_instance_uid: str, decision: TriageDecision | None) -> dict[str, object]:
+    def of(self, spool: Store, study_instance_uid: str, decision: TriageDecision | None) -> dict[str, object]:
         """Return the field ``links`` of any study, as ``of_listed`` does.
 
         The study's objects are opened only if an address needs the patient.
@@ -48,7 +48,7 @@ class SiteLinks:
         return {"links": {name: template.filled(values) for name, template in self.templates.items()}}
 
 
-def _patient_id(spool: Spool, study_instance_uid: str) -> str:
+def _patient_id(spool: Store, study_instance_uid: str) -> str:
     try:
         return patient_of(spool, study_instance_uid).patient_id
     except (OSError, ValueError, KeyError, TypeError):  # the study's page says what is wrong with it

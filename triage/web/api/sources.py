@@ -11,7 +11,7 @@ from redis import Redis
 from triage.adjudication.rules import AdjudicationRules
 from triage.model.card_library import CardLibrary
 from triage.runtime.release import UNKNOWN, Running
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.api.images import PictureCache
 from triage.web.api.site_links import SiteLinks
 from triage.worklist.index import Worklist
@@ -31,7 +31,7 @@ class Sources:
     ``cards``: of the installed models. ``adjudication``: rules of the page of cases.
     """
 
-    spool: Spool
+    spool: Store
     redis: Redis
     worklist: Worklist
     waiting_cap_s: float

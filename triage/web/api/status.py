@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from triage.delivery.outbox import Outbox
 from triage.queue.score_queue import PRIORS, ScoreQueue
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.usage import read_state
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import iso_utc
@@ -98,7 +98,7 @@ def _destination(outbox: Outbox, name: str) -> DestinationStatus:
     return DestinationStatus(name, waiting, outbox.dead_count(name), outbox.disabled(name), why if failures else "")
 
 
-def _dead_letters(spool: Spool, outbox: Outbox) -> list[ListedDeadLetter]:
+def _dead_letters(spool: Store, outbox: Outbox) -> list[ListedDeadLetter]:
     found = [
         ListedDeadLetter(
             "", instance.key, _time(record.get("buried_at")), record.get("error", ""), instance.study_instance_uid

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 from pydicom.dataset import Dataset
@@ -23,12 +22,13 @@ from triage.decision.statement import looked_for
 from triage.decision.types import ImageAssessment, ModelResult
 from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
 from triage.dicom.attribute_text import text_of
+from triage.dicom.byte_source import Openable
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
 from triage.queue.score_queue import ScoreQueue
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.spool.study import read_header
 from triage.web.api import activation_map as maps
 from triage.web.api import contacts, disagreements
@@ -125,7 +125,7 @@ def _patient(header: Dataset | None) -> dict[str, str]:
     return {name: "" if header is None else text_of(header, name) for name in names}
 
 
-def _header(spool: Spool, trace: StudyTrace) -> Dataset | None:
+def _header(spool: Store, trace: StudyTrace) -> Dataset | None:
     """Return the attributes of the first assessed image of the study."""
     assessed = [each.assessment for each in trace.objects if each.assessment]
     return read_header(spool, assessed[0]) if assessed else None
@@ -135,7 +135,7 @@ def _object(each: ObjectTrace) -> dict[str, object]:
     return {
         "sop_instance_uid": each.instance.sop_instance_uid,
         "name": each.instance.filed_name,
-        "kept": each.path is not None,
+        "kept": each.stored is not None,
         "received_at": iso_utc(each.receipt.received_at) if each.receipt.received_at else None,
         "calling_ae_title": each.receipt.calling_ae_title,
         "waiting": each.waiting,
@@ -194,17 +194,17 @@ def step_of(step: ReaderAct) -> dict[str, object]:
     return {"act": step.act, "at": iso_utc(step.at), "who": step.who, "through": step.through, "label": step.label}
 
 
-async def _image(sources: Sources, pictures: Callable[[Path], Shown], request: Request) -> Response:
+async def _image(sources: Sources, pictures: Callable[[Openable], Shown], request: Request) -> Response:
     uid = request.path_params["study_instance_uid"]
     try:
         instance = ReceivedInstance.from_key(f"{uid}+{request.path_params['name']}")
     except ValueError as error:
         raise HTTPException(400, str(error)) from error
     await run_in_threadpool(refuse_silent, sources.spool, request)
-    path = await run_in_threadpool(sources.spool.find, instance)
-    if path is None:
+    stored = await run_in_threadpool(sources.spool.stored_object, instance)
+    if stored is None:
         raise HTTPException(404, "this object is no longer stored")
-    return picture_response(await run_in_threadpool(pictures, path))
+    return picture_response(await run_in_threadpool(pictures, stored))
 
 
 async def _label(sources: Sources, request: Request) -> Response:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.security.audit_message import RESTRICTED, AuditOutcome, CodedValue, Participant, intent
 from triage.security.audit_trail import AuditTrail, subject_of
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.auth.caller import Caller
 
 _REPEATED_WITHIN_S = 300.0
@@ -45,7 +45,7 @@ class AuditRecorder:
     """Writes the requests of callers to the audit trail. Every method waits for the disk and raises AuditError."""
 
     trail: AuditTrail
-    spool: Spool
+    spool: Store
     recent: RecentEvents = field(default_factory=RecentEvents)
 
     def view(self, caller: Caller, study: str, outcome: AuditOutcome) -> None:

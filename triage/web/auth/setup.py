@@ -16,7 +16,7 @@ from triage.security.users import Users
 from triage.settings.sections.audit import AuditSettings
 from triage.settings.sections.oidc import OidcSettings
 from triage.settings.sections.sign_in import SignInSettings
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.web.auth.audit import AuditRecorder, RecentEvents
 from triage.web.auth.auditing import Auditing, NoAuditing, TrailAuditing
 from triage.web.auth.guard import AccessControl
@@ -48,7 +48,7 @@ class AccessSettings:
 
 
 def access_control(
-    host: str, settings: AccessSettings, spool: Spool, metrics: WebMetrics, hosts: frozenset[str] = frozenset()
+    host: str, settings: AccessSettings, spool: Store, metrics: WebMetrics, hosts: frozenset[str] = frozenset()
 ) -> AccessControl:
     """Return the access control of a server, and record in the audit trail that it starts.
 
@@ -140,7 +140,7 @@ def _local_users(settings: SignInSettings, context: SessionContext) -> LocalUser
     return LocalUsers(users, context)
 
 
-def _auditing(settings: AccessSettings, spool: Spool, metrics: WebMetrics) -> Auditing:
+def _auditing(settings: AccessSettings, spool: Store, metrics: WebMetrics) -> Auditing:
     if not settings.audited:
         return NoAuditing()
     for outcome in ("written", "failed"):
