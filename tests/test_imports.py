@@ -102,6 +102,7 @@ def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
         ("export/parity.py", "from onnxruntime.quantization import QuantType", "silences it"),
         ("triage/scoring/worker.py", "from triage.model.onnx_runtime import onnxruntime", "use ONNX Runtime"),
         ("triage/commands/model.py", "from triage.model.wrapping import wrap", "wrap networks"),
+        ("triage/delivery/outbox.py", "from triage.spool.spool import Spool", "one of files"),
     ],
     ids=[
         "a floor up",
@@ -115,6 +116,7 @@ def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
         "ONNX Runtime's tools in export",
         "ONNX Runtime in a worker",
         "wrapping in a command",
+        "files in the outbox",
     ],
 )
 def test_a_contract_breaks_where_a_wall_is_crossed(tmp_path: Path, file: str, line: str, broken: str) -> None:
