@@ -31,6 +31,9 @@ def test_a_line_of_another_program_is_an_error(spool: Spool):
         (spool.study_folder("1.2.3") / "acts.jsonl").write_text("\nno record}")
     with pytest.raises(ValueError, match="Expecting value"):
         spool.study_entries("1.2.3").records("acts.jsonl")
+    with (spool.study_folder("1.2.3") / "acts.jsonl").open("ab") as file:
+        file.write(b'\n{"n": 1}\n\xff}\n[{}]\n5}\n{"n": 2}')
+    assert spool.study_entries("1.2.3").readable("acts.jsonl") == [{"n": 1}, {"n": 2}]
 
 
 def test_an_entry_that_goes_while_times_are_read_has_none(spool: Spool, monkeypatch: pytest.MonkeyPatch):

@@ -351,7 +351,9 @@ class TestEntries:
             assert log.records("acts") == []
             log.append("acts", {"who": "é\n", "n": 1})
             log.append("acts", {"n": 2})
+            assert log.readable("acts") == log.records("acts")
         assert opened().study_entries("1.2.3").records("acts") == [{"who": "é\n", "n": 1}, {"n": 2}]
+        assert opened().study_entries("1.2.4").readable("acts") == []
 
     def test_places_are_listed(self, store: Store):
         for name in ("pacs", "ris"):
