@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-soak clean
+.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-soak reproduce-adults reproduce-children clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -24,6 +24,20 @@ lint: $(VENV)/.dev ## style, formatting, and what may import what
 
 reference: $(VENV)/.dev ## renew the generated parts of docs/reference
 	$(BIN)/python -m triage.reference docs/reference
+
+# The whole of both is less than three hours on two cores; a second call goes on where the first was ended.
+LAB ?= var/lab
+OF_LAB = --home $(LAB) --kept $(LAB)/kept
+reproduce-adults: $(VENV)/.dev ## train the released adult model anew from TRIAGE_DATA, with the spread over three seeds (LAB=var/lab)
+	$(BIN)/python -m training work release-adults $(OF_LAB)
+	$(BIN)/python -m training prepare nih-sample --part text --validation 0 --source $(TRIAGE_DATA)/nih-chestxray14 --out $(LAB)/data/nih-text.csv
+	cd $(LAB) && $(abspath $(BIN))/python -m export runs/rsna-adult --judge-by runs/rsna-folds -o models/rsna-adult --centre --chests data/nih-text.csv
+	$(BIN)/python -m training outcome release-adults rsna-folds rsna-folds-seed-10 rsna-folds-seed-20 $(OF_LAB)
+
+reproduce-children: $(VENV)/.dev ## train the released pediatric model anew from TRIAGE_DATA, with the spread over three seeds (LAB=var/lab)
+	$(BIN)/python -m training work release-children $(OF_LAB)
+	cd $(LAB) && $(abspath $(BIN))/python -m export runs/pediatric -o models/wcmc-pediatric
+	cd $(LAB) && $(abspath $(BIN))/python -m training compare runs/pediatric runs/pediatric-seed-10 --second-too runs/pediatric-seed-20
 
 types: $(VENV)/.dev
 	$(BIN)/mypy

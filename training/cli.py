@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from training.commands.damage import damage
 from training.commands.label_reports import label_reports
 from training.commands.options import FILE, MessageCommand, TrainingRunOptions, device_option, fold_option, run_options
 from training.commands.orientation import orientation
@@ -14,6 +15,7 @@ from training.commands.prepare import join, prepare
 from training.commands.projection import projection
 from training.commands.shortcuts import shortcuts, split_by_appearance_command
 from training.commands.studies import COMMANDS
+from training.commands.with_reader import with_reader
 from training.runs.cross_validation import cross_validate
 from training.runs.devices import process
 from training.runs.run import TrainingRun
@@ -96,6 +98,8 @@ for _command in (
     projection,
     shortcuts,
     split_by_appearance_command,
+    damage,
+    with_reader,
     *COMMANDS,
 ):
     main.add_command(_command)

@@ -113,6 +113,8 @@ class DataConfig(_ConfigPart):
     and the last weights are kept. ``folds`` is the number of folds of a cross-validation, where the manifest has none
     of its own. ``repeat`` shows the rows of a source more than once in an epoch. With ``limit``, training sees that
     many images at most, of patients drawn by the seed; those of a smaller limit are among those of a larger one.
+    ``wrong_labels`` is the share of training images whose classes are turned round, drawn by the seed; the labels of
+    rows that validate stay.
     """
 
     train: tuple[str, ...] = ("train", "")
@@ -122,6 +124,7 @@ class DataConfig(_ConfigPart):
     folds: int = Field(7, ge=2)
     repeat: dict[str, int] = {}
     limit: int = Field(0, ge=0)
+    wrong_labels: float = Field(0.0, ge=0, le=0.5)
 
     @model_validator(mode="before")
     @classmethod

@@ -8,10 +8,15 @@ from pathlib import Path
 
 import click
 
-from training.commands.options import FOLDER, collected
+from training.commands.options import FOLDER, NEW_FILE, collected
+from training.studies.confusion import confusion, overlaid_roc
+from training.studies.confusion import markdown as matrices
+from training.studies.course import course_of
+from training.studies.course import markdown as courses
 from training.studies.plan import load_plan
 from training.studies.plan_results import markdown, measure, table
-from training.studies.plan_scores import Question
+from training.studies.plan_scores import Question, scores_of_run
+from training.studies.plots import save
 from training.studies.queue import Queue, harvest, work
 
 
@@ -82,8 +87,49 @@ def outcome_command(
 
     A run may be a mean: base+base-seed-10+base-seed-20.
     """
-    values = {column: frozenset(value for name, value in only if name == column) for column, _ in only}
-    click.echo(markdown(table(options.queue(), runs, tests, Question(output, values))), nl=False)
+    click.echo(markdown(table(options.queue(), runs, tests, _question(output, only))), nl=False)
 
 
-COMMANDS: tuple[click.Command, ...] = (work_command, harvest_command, outcome_command)
+@click.command("confusion")
+@_plan_command
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--output", default="", help="The output to judge; the first by default.")
+@click.option(
+    "--only", multiple=True, callback=_pairs, help="COLUMN=VALUE: only images with this value; may be repeated."
+)
+@click.option("--roc", type=NEW_FILE, help="Their ROC curves, .png, .svg or .pdf.")
+def confusion_command(
+    options: PlanOptions, runs: tuple[str, ...], output: str, only: list[tuple[str, str]], roc: Path | None
+) -> None:
+    """Print what RUNS of PLAN call right and wrong at 0.5, out of fold, with exact intervals.
+
+    RUN@COHORT is what the mean of the run's networks says of a test that the plan names.
+    """
+    queue, question = options.queue(), _question(output, only)
+    scored = [(run, scores_of_run(queue, run, None, question)) for run in runs]
+    click.echo(matrices([confusion(run, one) for run, one in scored]), nl=False)
+    if roc:
+        save(overlaid_roc(scored), roc)
+
+
+@click.command("course")
+@_plan_command
+@click.argument("runs", nargs=-1, required=True)
+@click.option("--reach", "levels", type=click.FloatRange(0.5, 1), multiple=True, help="An AUC; may be repeated.")
+def course_command(options: PlanOptions, runs: tuple[str, ...], levels: tuple[float, ...]) -> None:
+    """Print the AUC of RUNS of PLAN after some epochs, and in which epoch each fold reached an AUC."""
+    queue = options.queue()
+    click.echo(courses([course_of(queue, run) for run in runs], levels), nl=False)
+
+
+def _question(output: str, only: list[tuple[str, str]]) -> Question:
+    return Question(output, {column: frozenset(value for name, value in only if name == column) for column, _ in only})
+
+
+COMMANDS: tuple[click.Command, ...] = (
+    work_command,
+    harvest_command,
+    outcome_command,
+    confusion_command,
+    course_command,
+)

@@ -100,7 +100,12 @@ def _row(path: Path, official: str, label: int) -> Row:
         patient=f"wcmc:{name.person}-{name.subtype}",
         split="test" if official == "test" else "train",
         source="wcmc-pediatric",
-        columns={"person": name.person, "subtype": name.subtype, "official_split": official},
+        columns={
+            "person": name.person,
+            "subtype": name.subtype,
+            "official_split": official,
+            "picture": f"wcmc:{official}/{path.parent.name}/{path.stem}",
+        },
     )
 
 

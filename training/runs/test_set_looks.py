@@ -13,7 +13,7 @@ from training.errors import TrainingError
 from training.files import digest, write_json, write_text
 from training.runs.devices import Process
 from training.runs.run import RunSources, TrainingRun
-from training.runs.scores import RunScores, summary
+from training.runs.scores import OUTPUTS, RunScores, summary, write_outputs
 from training.runs.train import score_cases
 
 LOOKS = "looks.jsonl"
@@ -40,7 +40,8 @@ def look(
 ) -> RunScores:
     """Score a test set by the mean of ``members``, or of all the run's networks, and count the look.
 
-    Writes ``test-NAME.csv`` and ``.json``. The look is counted in the run's folder before the first image is scored.
+    Writes ``test-NAME.csv`` and ``.json``, and ``test-NAME-outputs.csv`` by picture. The look is counted in the run's
+    folder before the first image is scored.
     Raises TrainingError unless it is ``allowed``, and for a row whose patient was trained on.
     """
     if not allowed:
@@ -59,9 +60,16 @@ def look(
     scored = score_cases(run, chosen, cases, process)
     if process.writes:
         scored.write(run.folder / f"test-{name}.csv")
+        _write_by_picture(run, scored, cases, run.folder / f"test-{name}-{OUTPUTS}")
         record = {**summary(scored), "looks": len(looks_at(run.folder)), "networks": len(chosen)}
         write_json(run.folder / f"test-{name}.json", record)
     return scored
+
+
+def _write_by_picture(run: TrainingRun, scored: RunScores, cases: Sequence[TrainingCase], path: Path) -> None:
+    by_image = {str(case.image.resolve()): case for case in cases}
+    known = [by_image[image] for image in scored.images]
+    write_outputs(path, known, run.config.outputs[:1], scored.logits[:, None], -1)
 
 
 def _test_cases(run: TrainingRun, test: TestSet) -> list[TrainingCase]:

@@ -23,6 +23,7 @@ from training.data.cases import (
 )
 from training.data.images import Bytes, load
 from training.data.targets import check_learnable, target_matrix, weight_matrix
+from training.data.wrong_labels import drawn, record, turned
 from training.errors import DivergedError, TrainingError
 from training.files import check_room, remove_abandoned, write_json
 from training.networks.depthwise import with_fast_depthwise
@@ -90,6 +91,8 @@ def train_part(config: Config, pool: Pool, split: CaseSplit, folder: Path, proce
     if not (folder / runs.WEIGHTS).exists():
         task = _task(config, pool, split, process)
         network = _trained(config, task, folder, process, held_out)
+        if process.writes and config.data.wrong_labels:
+            record(folder, split.training, _wrong(config, split))
         if process.writes:
             runs.save_network(folder, network, config)
         process.wait()
@@ -137,12 +140,16 @@ def _check_runs(network: nn.Module, config: Config, process: Process) -> None:
 def _task(config: Config, pool: Pool, split: CaseSplit, process: Process) -> Task:
     repeated = [case for case in split.training for _ in range(config.data.repeat.get(case.source, 1))]
     places = np.array(pool.places(repeated))
-    known = target_matrix(repeated, config.targets)
+    known = turned(target_matrix(repeated, config.targets), repeated, _wrong(config, split), config.targets)
     targets = filled(known, pool.exact[places], config, split, process)
     check_learnable(repeated, targets, config.targets)
     steps_per_epoch(len(repeated), config.schedule)
     weights = weight_matrix(repeated, targets, config.targets, config.balance)
     return Task(pool.large, places, targets, weights)
+
+
+def _wrong(config: Config, split: CaseSplit) -> frozenset[Path]:
+    return drawn(split.training, config.data.wrong_labels, config.runtime.seed)
 
 
 @dataclass(frozen=True, eq=False)

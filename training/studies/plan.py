@@ -23,12 +23,16 @@ class CohortPlan(_PlanPart):
     """One cohort: ``prepare`` is its name and options, ``source`` its folder below the data.
 
     With ``keep`` only the splits that it names stay, under the names it gives; patients of ``without`` are left out.
+    With ``only`` those rows stay that have one of its values in a column. Rows of ``test_folds`` are of split ``test``
+    and of no fold.
     """
 
     prepare: tuple[str, ...] = Field(min_length=1)
     source: str
     keep: dict[str, str] = {}
     without: tuple[str, ...] = ()
+    only: dict[str, tuple[str, ...]] = {}
+    test_folds: tuple[int, ...] = ()
 
 
 class RunPlan(_PlanPart):
@@ -47,11 +51,17 @@ class RunPlan(_PlanPart):
 
 
 class StepPlan(_PlanPart):
-    """One step: ``runs``, or the better half of some by their figures on earlier folds, on ``folds``."""
+    """One step: ``runs``, or the better half of some by their figures on earlier folds, on ``folds``.
+
+    With ``test``, a cohort, nothing is trained: its rows of split ``split`` are scored by the mean of each run's
+    networks, once.
+    """
 
     runs: tuple[str, ...] = ()
     better_half_of: tuple[str, ...] = ()
     folds: tuple[int, ...] = (0,)
+    test: str = ""
+    split: str = "test"
 
 
 class Plan(_PlanPart):
@@ -83,10 +93,23 @@ class Plan(_PlanPart):
 
 @dataclass(frozen=True)
 class Job:
-    """One network to train; ``fold`` is None for a run without folds."""
+    """One network to train; ``fold`` is None for a run without folds.
+
+    With ``test``, the scoring of that cohort's rows of split ``split`` by the run's networks.
+    """
 
     run: str
     fold: int | None
+    test: str = ""
+    split: str = ""
+
+    @property
+    def test_name(self) -> str:
+        """Name of the files with the scores of a test."""
+        return f"test-{self.test}-{self.split}"
+
+    def __str__(self) -> str:
+        return f"{self.run}, {self.test_name}" if self.test else f"{self.run}, fold {self.fold}"
 
 
 def load_plan(name: str) -> Plan:
@@ -102,6 +125,8 @@ def load_plan(name: str) -> Plan:
     for step in plan.steps:
         for run in (*step.runs, *step.better_half_of):
             _check_cohorts(plan, plan.resolved(run), run)
+        if step.test and step.test not in plan.cohorts:
+            raise TrainingError(f"the cohort {step.test!r} of a test is not in the plan")
     return plan
 
 

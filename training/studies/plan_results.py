@@ -10,7 +10,7 @@ import numpy as np
 from training.errors import TrainingError
 from training.studies.common_images import on_common_images
 from training.studies.p_values import two_sided_p
-from training.studies.plan_scores import FIRST_OUTPUT, TOGETHER, Doubles, OutputScores, Question, scores_of_run
+from training.studies.plan_scores import AT, FIRST_OUTPUT, TOGETHER, Doubles, OutputScores, Question, scores_of_run
 from training.studies.queue import Queue
 from triage.statistics.intervals import (
     Bounds,
@@ -66,7 +66,7 @@ def table(queue: Queue, runs: Sequence[str], tests: int, question: Question = FI
 def _finished(
     queue: Queue, run: str, folds: Sequence[int] | None = None, question: Question = FIRST_OUTPUT
 ) -> OutputScores | None:
-    if any(queue.plan.resolved(name).single for name in run.split(TOGETHER)):
+    if any(AT not in name and queue.plan.resolved(name).single for name in run.split(TOGETHER)):
         return None
     try:
         return scores_of_run(queue, run, folds, question)

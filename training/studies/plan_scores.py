@@ -23,6 +23,8 @@ Doubles = npt.NDArray[np.float64]
 
 TOGETHER = "+"
 """Between the names of runs whose logits are averaged."""
+AT = "@"
+"""Between the names of a run and of a cohort that its networks scored as a test."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +84,7 @@ FIRST_OUTPUT = Question()
 def scores_of_run(
     queue: Queue, run: str, folds: Sequence[int] | None = None, question: Question = FIRST_OUTPUT
 ) -> OutputScores:
-    """Return the scores of a run, of all folds or of some.
+    """Return the scores of a run, of all folds or of some; of ``run@cohort``, those of a test.
 
     Of several runs, ``a+b``, it is the mean of the logits on the images that all scored. Raises TrainingError where no
     fold is finished.
@@ -93,17 +95,25 @@ def scores_of_run(
 
 
 def _scores_of_run_one(queue: Queue, run: str, folds: Sequence[int] | None, question: Question) -> OutputScores:
-    planned = sorted({fold for step in queue.plan.steps for fold in step.folds}) if folds is None else folds
-    paths = [(fold, queue.scores_of(Job(run, fold))) for fold in planned]
-    rows = [(fold, row) for fold, path in paths if path is not None for row in _rows(path)]
+    bare, _, cohort = run.partition(AT)
+    plan = queue.plan.resolved(bare)
+    paths = [(job, queue.scores_of(job)) for job in _jobs(queue, bare, cohort, folds)]
+    rows = [(-1 if job.fold is None else job.fold, row) for job, path in paths if path for row in _rows(path)]
     if not rows:
         raise TrainingError(f"no fold of {run} is finished")
-    plan = queue.plan.resolved(run)
     name, target = _target(plan, question.output)
-    known = _known(queue, plan)
+    known = _known(queue, cohort or plan.cohorts[0])
     found = _found([known[row["picture"]] for _, row in rows], rows, name, target)
     asked = [question.takes(known[picture]) for picture in found.pictures]
     return found.take(np.flatnonzero(np.array(asked) & ~np.isnan(found.labels)).tolist())
+
+
+def _jobs(queue: Queue, run: str, cohort: str, folds: Sequence[int] | None) -> list[Job]:
+    steps = [step for step in queue.plan.steps if step.test == cohort]
+    if cohort:
+        return [Job(run, None, cohort, step.split) for step in steps if run in step.runs]
+    planned = {fold for step in steps for fold in step.folds} if folds is None else set(folds)
+    return [Job(run, fold) for fold in sorted(planned)]
 
 
 def _target(plan: RunPlan, output: str) -> tuple[str, TargetConfig]:
@@ -127,9 +137,8 @@ def _found(
     )
 
 
-def _known(queue: Queue, plan: RunPlan) -> dict[str, TrainingCase]:
-    """Return the rows that may be held out, by picture: those of the first cohort."""
-    name = plan.cohorts[0]
+def _known(queue: Queue, name: str) -> dict[str, TrainingCase]:
+    """Return the rows of a cohort by picture: those that may be held out are of a run's first cohort."""
     cases = read_cases([prepared(queue, name, queue.plan.cohorts[name])])
     return {case.picture: case for case in cases}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
@@ -51,17 +52,23 @@ def roc_points(labels: Floats, scores: Floats) -> tuple[Floats, Floats]:
 
 def overlaid_roc(scored: Sequence[tuple[str, RunScores]]) -> Figure:
     """Draw ROC curves of several models (the paper's Fig. 1), with AUC and 95 % interval in the legend."""
-    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
-    axes = figure.subplots()
-    axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, linestyle="--")
+    figure, axes = empty_roc()
     for name, one in scored:
         value, low, high = _auc_of(one)
         axes.plot(
             *roc_points(one.labels, one.logits), label=f"{name}: {value:.3f} ({low:.3f}-{high:.3f})", linewidth=1.4
         )
-    axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1), aspect="equal")
     axes.legend(loc="lower right", title="AUC (95 % by patient)", fontsize="small")
     return figure
+
+
+def empty_roc() -> tuple[Figure, Axes]:
+    """Return a square plot of sensitivity over 1 - specificity, with the diagonal of chance."""
+    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color="0.7", linewidth=0.8, linestyle="--")
+    axes.set(xlabel="1 - specificity", ylabel="sensitivity", xlim=(0, 1), ylim=(0, 1), aspect="equal")
+    return figure, axes
 
 
 def architectures_by_size(measured: Sequence[MeasuredAUC]) -> Figure:

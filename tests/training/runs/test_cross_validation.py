@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from training.runs.devices import Process
 from training.runs.run import RECORD, WEIGHTS, RunSources, RunSpec, TrainingRun, load_network
 from training.runs.scores import PREDICTIONS, RunScores, figures
 from training.runs.test_set_looks import TestSet, look, looks_at
+from triage.validation.cohort.manifest import read_manifest, write_manifest
 
 CPU = Process(torch.device("cpu"))
 QUICK = Config.model_validate(TINY).changed({"schedule.epochs": 1})
@@ -62,11 +64,15 @@ def test_finished_folds_are_not_trained_again_and_missing_ones_are(tmp_path: Pat
 def test_a_test_set_is_scored_by_the_mean_of_the_folds_and_looks_are_counted(tmp_path: Path) -> None:
     run_folds(tmp_path, write_cohort(tmp_path, 48))
     test = write_cohort(tmp_path, 12, name="held-out", split="test")
+    rows = read_manifest(test)
+    write_manifest(test, [replace(row, columns={"picture": f"nih:{row.image.stem}"}) for row in rows[:8]] + rows[8:])
     run = TrainingRun.open(tmp_path / "cv")
     with pytest.raises(TrainingError, match=r"say --look-at-test .looked at 0 times"):
         look(run, TestSet(test), CPU, allowed=False)
     scored = look(run, TestSet(test, ("test",)), CPU, allowed=True)
     assert [entry["images"] for entry in looks_at(run.folder)] == ["12"]
+    by_picture = (run.folder / "test-held-out-test-outputs.csv").read_text().splitlines()
+    assert by_picture[1].startswith("nih:held-out-0,-1,") and len(by_picture) == 9
     look(run, TestSet(test, ("test",)), CPU, allowed=True)
     assert json.loads((run.folder / "test-held-out-test.json").read_text())["looks"] == 2
     each = []

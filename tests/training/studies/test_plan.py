@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -67,3 +68,23 @@ def test_an_unknown_plan_is_told_what_there_is() -> None:
 def test_the_better_half_goes_on_rounded_up_and_in_order() -> None:
     assert better_half({"a": 0.8, "b": 0.9, "c": 0.7, "d": 0.85}) == ("b", "d")
     assert better_half({"a": 0.8, "b": 0.7, "c": 0.9}) == ("a", "c")
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BUILT_IN.glob("*.toml")))
+def test_every_run_of_our_plans_has_a_configuration_and_is_trained_before_others_start_from_it(name: str) -> None:
+    plan = load_plan(name)
+    trained: set[str] = set()
+    for run in (run for step in plan.steps for run in (*step.runs, *step.better_half_of)):
+        planned = plan.resolved(run)
+        changes = [f"{key}={json.dumps(value)}" for key, value in planned.set.items()]
+        start = load_config(planned.config, changes).model.weights
+        assert not start.startswith("run:") or start.split("/")[1] in trained, run
+        trained.add(run)
+
+
+def test_the_released_models_are_trained_as_their_recipes_say() -> None:
+    adults, children = load_plan("release-adults"), load_plan("release-children")
+    assert adults.resolved("rsna-adult") == children.resolved("rsna-adult")
+    assert adults.resolved("rsna-adult").set == {"input.crop": "border", "data.carve": 0}
+    start = {"model.weights": "run:runs/rsna-adult", "input.crop": "border", "augmentation.fade": 0.0}
+    assert children.resolved("pediatric").set == start

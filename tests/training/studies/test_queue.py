@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,12 +18,24 @@ from tests.support.cohort_images import TINY, write_cohort
 from training.cli import main
 from training.errors import TrainingError
 from training.studies import queue as queues
+from training.studies.confusion import confusion, overlaid_roc
+from training.studies.confusion import markdown as matrices
+from training.studies.course import course_of
+from training.studies.course import markdown as courses
 from training.studies.plan import CohortPlan, Job, Plan, RunPlan, StepPlan
 from training.studies.plan_results import markdown, measure, table
 from training.studies.plan_scores import Question, scores_of_run
 from training.studies.queue import PID, STOP, Queue, claim, harvest, work
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
 
+RECORD = {
+    "kind": "cross-validate",
+    "config": {},
+    "training_images": 12,
+    "environment": {},
+    "source": {"manifests": [{"path": "/somewhere/drawn.csv", "sha256": ""}]},
+    "cache": "/somewhere",
+}
 KINDS = ("base", "better", "worse", "worst")
 
 
@@ -67,9 +80,7 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[Job]:
             for number, row in enumerate(rows):
                 if row.fold == job.fold:
                     writer.writerow((row.columns["picture"], job.fold, quality * (row.label - 0.5) + number % 5 / 4))
-        record = {"kind": "cross-validate", "config": {}, "training_images": 12, "environment": {}}
-        source = {"manifests": [{"path": "/somewhere/drawn.csv", "sha256": ""}]}
-        (folder.parent / "run.json").write_text(json.dumps({**record, "source": source, "cache": "/somewhere"}))
+        (folder.parent / "run.json").write_text(json.dumps(RECORD))
         return True
 
     monkeypatch.setattr(queues, "train", scored)
@@ -119,7 +130,7 @@ def test_two_processes_never_work_in_one_folder(queue: Queue) -> None:
 
 def test_a_training_that_fails_is_named_after_all_others(queue: Queue, trained: list[Job]) -> None:
     failing = replace(queue, plan=queue.plan.model_copy(update={"about": "fails"}))
-    with pytest.raises(TrainingError, match=r"not trained: worst fold 0; see .*log"):
+    with pytest.raises(TrainingError, match=r"not trained: worst, fold 0; see .*log"):
         work(failing, measure)
     assert trained[-2:] == [Job("better", 1), Job("worse", 1)]
 
@@ -186,6 +197,71 @@ def test_only_images_of_a_kind_are_asked_about(queue: Queue, trained: list[Job])
         scores_of_run(queue, "base", None, Question(only={"other": frozenset("a")}))
     with pytest.raises(TrainingError, match="no output 'other'; there are"):
         scores_of_run(queue, "base", None, Question("other"))
+
+
+TEST = Job("base", None, "drawn", "test")
+
+
+def test_a_test_waits_for_all_networks_and_is_scored_once(queue: Queue) -> None:
+    steps = (StepPlan(runs=("base",), folds=(0, 1)), StepPlan(runs=("base",), test="drawn"))
+    queue = replace(queue, plan=queue.plan.model_copy(update={"steps": steps}))
+    assert not queues.train(queue, TEST)
+    assert "not trained: base, fold 0\nnot trained: base, fold 1\n" in (queue.home / "log").read_text()
+    said = queues.command(TEST, queue.plan.resolved("base"), [queue.home / "data" / "drawn.csv"])
+    wanted = ["score", "runs/base", "--manifest", "data/drawn.csv", "--split", "test", "--look-at-test"]
+    assert said[3:] == wanted
+    (queue.home / "runs" / "base").mkdir(parents=True)
+    (queue.home / "runs" / "base" / "test-drawn-test-outputs.csv").write_text(
+        "picture,fold,abnormal\nnih:0,-1,-2\nnih:2,-1,0.5\nnih:3,-1,1\n"
+    )
+    (queue.home / "runs" / "base" / "run.json").write_text(json.dumps(RECORD))
+    assert queue.finished(TEST) and harvest(queue)
+    shutil.rmtree(queue.home / "runs")
+    assert queue.finished(TEST)
+    found = confusion("base", scores_of_run(queue, "base@drawn"))
+    assert (found.true_positives, found.false_positives, found.true_negatives) == (2, 0, 1) and found.each == ()
+
+
+def test_of_a_cohort_only_the_asked_rows_stay_and_some_folds_are_a_test(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = queue.home / "data" / "drawn.csv"
+
+    def copied(command: Sequence[str], **_: object) -> SimpleNamespace:
+        Path(command[-1]).write_bytes(whole.read_bytes())
+        return SimpleNamespace(returncode=0)
+
+    monkeypatch.setattr(queues.subprocess, "run", copied)
+    cohort = CohortPlan(prepare=("folder",), source="drawn", only={"side": ("a",)}, test_folds=(1,))
+    rows = read_manifest(queues.prepared(queue, "part", cohort))
+    assert {row.columns["side"] for row in rows} == {"a"}
+    assert {(row.split, row.fold) for row in rows} == {("train", 0), ("test", None)}
+
+
+def test_the_course_of_a_training_is_kept_where_each_epoch_was_measured(queue: Queue, trained: list[Job]) -> None:
+    work(queue, by_name)
+    for fold, each in ((0, (0.6, 0.9, 0.8)), (1, (0.7, 0.75, 0.79))):
+        lines = [json.dumps({"epoch": number, "validation_auc": one}) for number, one in enumerate(each, 1)]
+        (queue.home / "runs" / "base" / f"fold{fold}" / "log.jsonl").write_text("\n".join(lines) + "\n")
+    harvest(queue)
+    shutil.rmtree(queue.home / "runs")
+    course = course_of(queue, "base")
+    assert course.epochs_to(0.75) == (2, 2) and course.epochs_to(0.8) == (2, None)
+    assert "| `base` | 2 | 0.650 ± 0.071 | 0.795 ± 0.007 | 0.795 ± 0.007 | 2, never |" in courses([course], [0.8])
+    with pytest.raises(TrainingError, match="no training of better was measured after each epoch"):
+        course_of(queue, "better")
+
+
+def test_counts_at_half_and_their_curves(queue: Queue, trained: list[Job]) -> None:
+    work(queue, by_name)
+    scored = scores_of_run(queue, "worse")
+    found = confusion("worse", scored)
+    called, positive = scored.logits >= 0, scored.labels > 0.5
+    assert (found.true_positives, found.false_positives) == ((called & positive).sum(), (called & ~positive).sum())
+    assert found.true_negatives + found.false_negatives == (~called).sum()
+    assert str(found.ppv).startswith(f"{(called & positive).sum() / called.sum():.3f} (")
+    assert len(found.each) == 2 and "| `worse` |" in matrices([found])
+    assert len(overlaid_roc([("worse", scored)]).axes[0].lines) == 3
 
 
 def test_the_commands(queue: Queue, tmp_path: Path) -> None:

@@ -165,6 +165,12 @@ def test_agreement_of_attending_and_consensus_is_the_paper_s(triage_data: Path) 
     assert reader["specificity"].value == pytest.approx(673 / 691)
 
 
+def test_the_correction_of_disputed_reports_brings_the_labels_nearer_to_the_consensus(triage_data: Path) -> None:
+    found = published_labels.disputed_reports(published_labels.read_published_labels(triage_data))
+    assert (found.disputed, found.attending) == (21, 18)
+    assert (found.wrong_before, found.wrong_after) == (37, 22)
+
+
 def test_patients_are_apart_and_the_view_alone_separates_the_test(triage_data: Path) -> None:
     lists = published_labels.read_published_labels(triage_data)
     assert [len(each) for each in (lists.train, lists.validation, lists.consensus)] == [8574, 1706, 1344]

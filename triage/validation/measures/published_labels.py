@@ -90,6 +90,37 @@ def reader_against(reference: Calls, calls: Calls, draws: Draws) -> dict[str, Fi
     return confusion_figures(scored, 0.5, draws, worst=False)[1]
 
 
+@dataclass(frozen=True)
+class DisputedReports:
+    """Test images whose text label and attending's label differ, and what the blinded consensus says of them.
+
+    ``attending``: of those, the ones where the consensus agrees with the attending; ``wrong_before`` and
+    ``wrong_after``: text labels that disagree with the consensus of all images, without and with the correction.
+    """
+
+    disputed: int
+    attending: int
+    wrong_before: int
+    wrong_after: int
+
+
+def text_labels(lists: PublishedLabels) -> dict[str, float]:
+    """Return NIH's mined labels of the test: 1 where the table of 2020 names any finding."""
+    return {name: float(lists.table[name].findings != "No Finding") for name in lists.consensus}
+
+
+def disputed_reports(lists: PublishedLabels) -> DisputedReports:
+    """Return what the paper's correction of disputed reports is worth with NIH's text labels of 2020."""
+    text = text_labels(lists)
+    disputed = [name for name in text if text[name] != lists.attending[name]]
+    return DisputedReports(
+        disputed=len(disputed),
+        attending=sum(lists.attending[name] == lists.consensus[name] for name in disputed),
+        wrong_before=sum(text[name] != lists.consensus[name] for name in text),
+        wrong_after=sum(lists.attending[name] != lists.consensus[name] for name in text),
+    )
+
+
 def view_auc(reference: Calls, table: Mapping[str, NIHLabel], draws: Draws) -> Figure:
     """Return the AUC of "AP" as the only predictor of the label."""
     names = sorted(reference)

@@ -6,15 +6,17 @@ from collections.abc import Callable, Mapping
 from itertools import combinations
 from pathlib import Path
 
-from triage.statistics.intervals import Bounds
+from triage.statistics.intervals import Bounds, exact_interval
 from triage.validation.measures.cohort_record import Draws
 from triage.validation.measures.published_labels import (
     PublishedLabels,
     agreement_between,
+    disputed_reports,
     pairwise_agreement,
     patients,
     read_published_labels,
     reader_against,
+    text_labels,
     view_auc,
 )
 from triage.validation.scores.external import Scores, majority, read_readers
@@ -23,7 +25,7 @@ from triage.validation.scores.external import Scores, majority, read_readers
 def published_labels_page(data: Path, readers_file: Path | None = None, *, rounds: int = 2000, seed: int = 0) -> str:
     """Return all statistics as a page in Markdown. Raises PublishedLabelsError and PredictionsError."""
     lists, draws = read_published_labels(data), Draws(rounds, seed)
-    parts = [_HEAD, *_counts(lists), *_agreements(lists, draws), *_view(lists, draws)]
+    parts = [_HEAD, *_counts(lists), *_agreements(lists, draws), *_disputed(lists), *_view(lists, draws)]
     if readers_file is not None:
         parts += _readers(read_readers(readers_file), lists)
     return "\n".join(parts) + "\n"
@@ -71,7 +73,7 @@ def _disjoint(lists: PublishedLabels) -> str:
 
 
 def _agreements(lists: PublishedLabels, draws: Draws) -> list[str]:
-    text = {name: float(lists.table[name].findings != "No Finding") for name in lists.consensus}
+    text = text_labels(lists)
     pairs = (
         ("attending and consensus", lists.attending, lists.consensus, "98.36 %, 0.9673"),
         ("NIH's text labels (table of 2020) and consensus", text, lists.consensus, "96.95 %, 0.9390 (another mining)"),
@@ -91,6 +93,31 @@ def _agreements(lists: PublishedLabels, draws: Draws) -> list[str]:
         "The attending read the patient's history and priors, the consensus one image: who of them is right is open.",
     ]
     return [*rows, ""]
+
+
+def _disputed(lists: PublishedLabels) -> list[str]:
+    found, images = disputed_reports(lists), len(lists.consensus)
+    counts = {
+        "table and attending differ": f"{found.disputed} of {images}",
+        "there the consensus agrees with the attending": _counted(found.attending, found.disputed),
+        "text labels that differ from the consensus": _counted(found.wrong_before, images),
+        "and with the attending's label in their place": _counted(found.wrong_after, images),
+    }
+    return [_DISPUTED, *(f"| {name} | {count} |" for name, count in counts.items()), ""]
+
+
+_DISPUTED = """## Disputed reports
+
+The paper sent 33 reports whose text label and impression differed to a radiologist, who corrected 26. Its text labels
+are not published. With NIH's table of 2020 in their place, the reports in question are those where the table and the
+attending's label differ. The consensus saw the images and no report.
+
+| | images |
+|---|---|"""
+
+
+def _counted(part: int, whole: int) -> str:
+    return f"{part} of {whole}, {_percent(part / whole)} ({_range(exact_interval(part, whole), _percent)})"
 
 
 def _view(lists: PublishedLabels, draws: Draws) -> list[str]:
