@@ -37,7 +37,7 @@ def test_a_damage_changes_greys_within_their_range_and_is_the_same_for_a_seed(na
 def test_each_image_is_scored_by_the_network_that_left_it_out(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     manifest = write_cohort(tmp_path, 48)
-    config = Config.model_validate(TINY).changed({"schedule.epochs": 2})
+    config = Config.model_validate(TINY).changed({"schedule.epochs": 1})
     scored = cross_validate(RunSpec(config, RunSources((manifest,)), tmp_path / "cv", tmp_path / "cache"), CPU)
     cases = read_cases([manifest])
     judge = judge_of(tmp_path / "cv", cases, CPU)
