@@ -49,7 +49,7 @@ def test_an_unused_session_answers_nothing_until_its_user_signs_in_again(home: S
         assert ask.get(f"/api/studies/{study}").status_code == 200
         with ask.stream("GET", "/api/changes") as stream:
             lines = stream.iter_lines()
-            assert next(lines) == "event: list"
+            assert next(lines).startswith("event: ")
             unused(home)
             for _ in range(2):  # asking again does not help
                 for path in (f"/api/studies/{study}", "/api/worklist", "/api/session", "/api/attention", "/workitems"):

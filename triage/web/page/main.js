@@ -157,7 +157,14 @@ function markRead(event) {
   return run(() => readings.once(read.uid, () => saveRead(read, inStudy)));
 }
 
+/** Wait for the list, which comes after the picture: it says which study is next. */
+async function listCame() {
+  if (!list.found.entries) list.refresh().catch(() => {});
+  for (let waited = 0; !list.found.entries && waited < 5000; waited += 50) await new Promise((go) => setTimeout(go, 50));
+}
+
 async function saveRead(read, inStudy) {
+  if (inStudy) await listCame();
   const next = list.after(read.uid);
   const isShown = () => inStudy && shown === "study" && study.uid === read.uid;
   try {
