@@ -27,7 +27,7 @@ from service import Service, load, table
 
 from triage.dicom.part10 import Receipt, header
 from triage.model.card import ModelCard, load_cards
-from triage.model.registry import RegistryPolicy, choose
+from triage.model.registry import ChosenModels, RegistryPolicy, choose
 from triage.phantom import chest as phantom
 from triage.radiograph.types import FloatImage
 from triage.scoring.assess import AssessmentPolicy, prepare
@@ -118,8 +118,9 @@ def main() -> None:
         took = tags(service, spool, studies)
     cards = load_cards(arguments.models, ())
     policy = RegistryPolicy(allow_demo=True)
-    card = choose(cards, _AGE, policy)
-    assert isinstance(card, ModelCard)
+    chosen = choose(cards, _AGE, policy)
+    assert isinstance(chosen, ChosenModels)
+    (card,) = chosen.cards
     prepared = prepare(BytesIO(one).getvalue(), cards, AssessmentPolicy(registry=policy))
     assert prepared.model_input is not None
     alone = bare_session(arguments.models / card.name, prepared.model_input, studies)

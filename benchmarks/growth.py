@@ -43,7 +43,8 @@ from triage.metrics.reconcile import ReconcileMetrics
 from triage.service.reconciler import Reconciler
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import DECISION, HISTORY, Spool
+from triage.spool.result_files import DECISION, HISTORY
+from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 
 SIZES = (1_000, 10_000, 100_000)

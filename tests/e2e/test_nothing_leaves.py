@@ -64,6 +64,7 @@ ASKS = {
     "send": ["{image}"],
     "sweep": ["--once"],
     "test-destination": ["ris"],
+    "workitem": ["release", "1.2.3", "--by", "ann", "--reason", "gone"],
     "worklist": [],
 }
 RUN_EACH = """
