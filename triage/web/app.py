@@ -114,7 +114,8 @@ def create_app(
         NoRuleError: A route has no access rule.
     """
     monitoring = monitoring or Monitoring.new()
-    fixed = [*pages.routes(), *_api_routes(sources), *sign_in_page.routes(access.sign_in, access.auditing)]
+    fixed = [*pages.routes(sources.language), *_api_routes(sources)]
+    fixed += sign_in_page.routes(access.sign_in, access.auditing, sources.language)
     routes = [*fixed, *_monitoring_routes(monitoring.registry, sources.redis, sources.spool), *more]
     app = Starlette(
         routes=guarded(routes, RULES, access),

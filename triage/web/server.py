@@ -123,7 +123,7 @@ def run(
         sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
         sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
         sources = replace(sources, links=site_links(settings), paging=options.paging, cards=options.cards)
-        sources = replace(sources, adjudication=options.adjudication)
+        sources = replace(sources, adjudication=options.adjudication, language=settings.language)
         if settings.ups:
             sources = replace(sources, workitems=Workitems(spool, settings.ups_worklist_label, options.low))
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
 
@@ -56,6 +56,11 @@ class WebSettings(Section):
         True,
         description="Show patients' names on the page. False: neither the list nor a study names a patient or a "
         "referrer there, for screens that others can see; IDs stay, and a search by name still finds.",
+    )
+    language: Literal["auto", "en", "de"] = Field(
+        "auto",
+        description="Language of the pages, for users who have chosen none there: English, German, or auto, that of "
+        "their browser if it is one of these, else English. Results and messages to other systems stay in English.",
     )
     idle_lock_minutes: float = Field(
         0.0,

@@ -60,7 +60,8 @@ class ListPreferences(BaseModel):
     """The list as a user has arranged it. No search is kept: it may name a patient.
 
     ``columns``: names of the shown columns in their order; None for the default ones. Names are the page's, and
-    unknown ones are ignored there, so that a column can be added or removed.
+    unknown ones are ignored there, so that a column can be added or removed. ``language``: of the pages; None for that
+    of the site or the browser.
     """
 
     model_config = _CLOSED
@@ -70,6 +71,7 @@ class ListPreferences(BaseModel):
     )
     sort: SortBy | None = None
     filter: FilterBy = FilterBy()
+    language: Literal["en", "de"] | None = None
 
 
 class ListQuery(BaseModel):

@@ -28,7 +28,8 @@ class Sources:
     ``now`` returns POSIX seconds. ``waiting_cap_s`` limits the waiting time in seconds, 0 for no limit. ``maps``:
     activation maps are shown. ``links``: the site's viewer and RIS. ``paging``: the rota is paged. ``patient_names``:
     patients' names are sent to the page. ``workitems``: those that are served, None where they are switched off.
-    ``cards``: of the installed models. ``adjudication``: rules of the page of cases.
+    ``cards``: of the installed models. ``adjudication``: rules of the page of cases. ``language``: of the pages, for
+    users who have chosen none; ``auto`` for that of their browser.
     """
 
     spool: Store
@@ -45,6 +46,7 @@ class Sources:
     workitems: Workitems | None = None
     cards: CardLibrary = field(default_factory=CardLibrary)
     adjudication: AdjudicationRules = field(default_factory=AdjudicationRules)
+    language: str = "auto"
 
     @cached_property
     def patients(self) -> PatientIndex:

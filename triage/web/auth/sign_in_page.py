@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from string import Template
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.concurrency import run_in_threadpool
@@ -20,7 +19,7 @@ from starlette.routing import Route
 from triage.errors import cause
 from triage.web.auth.auditing import Auditing
 from triage.web.auth.caller import LOCAL, user_of
-from triage.web.auth.oidc.errors import PAGE_MESSAGES, NotSignedInError, SignInProblem
+from triage.web.auth.oidc.errors import NotSignedInError, SignInProblem
 from triage.web.auth.oidc.pages import SignInRoutes
 from triage.web.auth.oidc.users import ProvidedUsers
 from triage.web.auth.own_page import own_page
@@ -28,6 +27,7 @@ from triage.web.auth.session_context import LOCKED
 from triage.web.auth.sign_in import LocalUsers, SignIn
 from triage.web.http.request_body import MediaType, read_body
 from triage.web.http.static import PAGE_HEADERS
+from triage.web.languages import filled, language_of, text
 
 logger = logging.getLogger(__name__)
 
@@ -51,21 +51,24 @@ class SignInForm:
     next: str = "/"
 
 
-def routes(sign_in: SignIn, auditing: Auditing) -> list[Route]:
-    """Return the routes of the session, and those of the sign-in page where users have sessions here."""
+def routes(sign_in: SignIn, auditing: Auditing, language: str = "auto") -> list[Route]:
+    """Return the routes of the session, and those of the sign-in page where users have sessions here.
+
+    ``language``: the setting, for browsers in which no user has chosen one.
+    """
     found = [Route("/api/session", partial(_session, sign_in))]
     if isinstance(sign_in, LocalUsers | ProvidedUsers):
         found.append(Route("/api/session/lock", partial(_lock, sign_in), methods=["POST"]))
     if isinstance(sign_in, LocalUsers | ProvidedUsers):
         found += [
-            Route("/sign-in", partial(_show, sign_in), methods=["GET"]),
+            Route("/sign-in", partial(_show, sign_in, language), methods=["GET"]),
             Route("/api/sign-out", partial(_sign_out, sign_in, auditing), methods=["POST"]),
         ]
     if isinstance(sign_in, ProvidedUsers):
         found += SignInRoutes(sign_in).routes()
     local = sign_in.local if isinstance(sign_in, ProvidedUsers) else sign_in
     if isinstance(local, LocalUsers):
-        found.append(Route("/sign-in", partial(_sign_in, local, _PageOptions.of(sign_in)), methods=["POST"]))
+        found.append(Route("/sign-in", partial(_sign_in, local, _PageOptions.of(sign_in), language), methods=["POST"]))
     return found
 
 
@@ -99,13 +102,14 @@ async def _lock(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Respon
     return JSONResponse({"page": LOCKED})
 
 
-async def _show(sign_in: LocalUsers | ProvidedUsers, request: Request) -> Response:
+async def _show(sign_in: LocalUsers | ProvidedUsers, language: str, request: Request) -> Response:
     form = SignInForm(next=own_page(request.query_params.get("next", "")))
     if await run_in_threadpool(sign_in.is_signed_in, sign_in.context.cookie.of(request.scope)):
         return _redirect(form.next)
     problem = _problem(request)
-    message = "" if problem is None else PAGE_MESSAGES[problem]
-    return _page(_PageOptions.of(sign_in), form, message, 200)
+    shown = language_of(request, language)
+    message = "" if problem is None else text(shown, f"problem.{problem}")
+    return _page(shown, _PageOptions.of(sign_in), form, message, 200)
 
 
 def _problem(request: Request) -> SignInProblem | None:
@@ -115,8 +119,8 @@ def _problem(request: Request) -> SignInProblem | None:
         return None
 
 
-async def _sign_in(sign_in: LocalUsers, options: _PageOptions, request: Request) -> Response:
-    form = await _form(request)
+async def _sign_in(sign_in: LocalUsers, options: _PageOptions, language: str, request: Request) -> Response:
+    form, shown = await _form(request), language_of(request, language)
     cookie, sessions = sign_in.context.cookie, sign_in.context.sessions
     try:
         account = await sign_in.password(request.scope, form.name, form.password)
@@ -124,12 +128,13 @@ async def _sign_in(sign_in: LocalUsers, options: _PageOptions, request: Request)
         await run_in_threadpool(sessions.end, cookie.of(request.scope))
         token = await run_in_threadpool(sessions.begin, account.name, account.stamp)
     except HTTPException as error:
-        response = _page(options, form, f"{error.detail[:1].upper()}{error.detail[1:]}.", error.status_code)
-        if wait := (error.headers or {}).get("Retry-After"):
+        wait = (error.headers or {}).get("Retry-After")
+        response = _page(shown, options, form, _refusal(shown, error, wait), error.status_code)
+        if wait:
             response.headers["Retry-After"] = wait
         return response
     except OSError as error:
-        return _page(options, form, f"You cannot be signed in ({cause(error)}): tell the administrator.", 507)
+        return _page(shown, options, form, text(shown, "sign_in.not_kept", why=cause(error)), 507)
     response = _redirect(form.next)
     cookie.put(response, token)
     return response
@@ -179,17 +184,28 @@ def _redirect(path: str) -> Response:
     return RedirectResponse(f".{path}", status_code=303)
 
 
-def _page(options: _PageOptions, form: SignInForm, message: str, status: int) -> Response:
-    content = Template(_PAGE.read_text()).substitute(
-        name=html.escape(form.name[:64]),
-        next=html.escape(form.next),
-        wrong=html.escape(message),
-        hidden="" if message else "hidden",
-        elsewhere="" if options.provider else "hidden",
-        here="" if options.passwords else "hidden",
-        begin=html.escape(f"sign-in/begin?{urlencode({'next': form.next})}"),
-        elsewhere_focus="autofocus" if options.provider and not form.name else "",
-        name_focus="" if form.name or options.provider else "autofocus",
-        password_focus="autofocus" if form.name else "",
-    )
+def _refusal(language: str, error: HTTPException, wait: str | None) -> str:
+    """Return the words for a refused password; others are for the administrator, in English."""
+    if error.status_code == 429 and wait:
+        return text(language, "sign_in.wait", seconds=wait)
+    known = {401: "sign_in.wrong", 403: "sign_in.plain_http"}
+    if error.status_code in known:
+        return text(language, known[error.status_code])
+    return f"{error.detail[:1].upper()}{error.detail[1:]}."
+
+
+def _page(language: str, options: _PageOptions, form: SignInForm, message: str, status: int) -> Response:
+    values = {
+        "name": html.escape(form.name[:64]),
+        "next": html.escape(form.next),
+        "wrong": html.escape(message),
+        "hidden": "" if message else "hidden",
+        "elsewhere": "" if options.provider else "hidden",
+        "here": "" if options.passwords else "hidden",
+        "begin": html.escape(f"sign-in/begin?{urlencode({'next': form.next})}"),
+        "elsewhere_focus": "autofocus" if options.provider and not form.name else "",
+        "name_focus": "" if form.name or options.provider else "autofocus",
+        "password_focus": "autofocus" if form.name else "",
+    }
+    content = filled(_PAGE, language, values)
     return Response(content, status, {**PAGE_HEADERS, **_HEADERS}, "text/html")

@@ -3,36 +3,18 @@
 import { at, element } from "./elements.js";
 import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
+import { followLanguage } from "./language.js";
 import { lockAfter } from "./lock.js";
 import * as server from "./server.js";
+import { parts, text } from "./texts.js";
 import { countUnread } from "./unread.js";
 import { View } from "./view.js";
-import { moment } from "./words.js";
+import { findingTitle, moment, viewWords } from "./words.js";
 
-const TEXTS = {
-  whole: "Is this study abnormal?",
-  present: (title) => `Is it there: ${title}?`,
-  yes: (whole) => (whole ? "Abnormal" : "Present"),
-  no: (whole) => (whole ? "Normal" : "Absent"),
-  undecided: "Undecided",
-  nothing: { open: "Nothing to judge. New cases appear here.", judged: "Nothing is judged yet." },
-  case: "The study as a whole",
-  tie: "Reader study",
-  kinds: { reader_model: "reader against model", reader_report: "reader against report", reader_reader: "reader against reader" },
-  chosen: { random: "random audit", uncertainty: "model uncertain", disagreement: "disagreement", tie: "tie", reader: "reader's choice" },
-  notYours: "You are a party to this case, or have read this study with its result: another person judges it.",
-  blinded: "The result and what was said are shown when it is judged.",
-  before: "Judged before further images came.",
-  result: "The result",
-  saved: "Saved.",
-  noImage: "No image of this case is kept.",
-  further: (count) => `${count} further studies: these come when others are judged.`,
-  judgedBy: " judged: ",
-  against: { model: "against the result", report: "against the report", reader: "against a reader" },
-  blindly: " (without the result)",
-};
+const answer = (whole, label) => text(label === null ? "cases.undecided" : `answer.${whole ? (label ? "abnormal" : "normal") : label ? "present" : "absent"}`);
 
 const view = new View(at("image"));
+view.words = viewWords;
 let cases = [];
 let open = null; // the case on the screen
 let asking = 0;
@@ -52,8 +34,8 @@ async function run(doing) {
   }
 }
 
-function toast(text) {
-  at("toast").textContent = text;
+function toast(message) {
+  at("toast").textContent = message;
   at("toast").hidden = false;
   clearTimeout(toast.timer);
   toast.timer = setTimeout(() => (at("toast").hidden = true), 6000);
@@ -66,7 +48,7 @@ const keyOfCase = (each) => (each.case ? `tie/${each.study}/${each.case}` : `${e
 async function load() {
   const found = await server.get("/api/adjudication");
   cases = [...found.cases, ...found.ties.map((each) => ({ ...each, finding: "", kinds: [], chosen_by: "tie", also: [] }))];
-  at("faults").replaceChildren(...[...found.faults, found.further_studies && TEXTS.further(found.further_studies)].filter(Boolean).map((text) => element("p", { className: "warning" }, text)));
+  at("faults").replaceChildren(...[...found.faults, found.further_studies && text("cases.further", { count: found.further_studies })].filter(Boolean).map((words) => element("p", { className: "warning" }, words)));
   list();
 }
 
@@ -75,7 +57,7 @@ function list() {
   const shown = cases.filter((each) => Boolean(each.judgement) === (wanted === "judged"));
   at("cases").replaceChildren(...shown.map(item));
   at("nothing").hidden = shown.length > 0;
-  at("nothing").textContent = TEXTS.nothing[wanted];
+  at("nothing").textContent = text(`nothing.${wanted}`);
 }
 
 function item(each) {
@@ -89,11 +71,11 @@ function item(each) {
   return element("li", {}, button);
 }
 
-const titleOf = (each) => (each.case ? `${TEXTS.tie} ${each.reader_study}: ${each.why}` : each.title || TEXTS.case);
+const titleOf = (each) => (each.case ? text("cases.tie", { study: each.reader_study, why: each.why }) : each.finding ? findingTitle({ name: each.finding, title: each.title }) : text("disagree.whole"));
 
 function waysOf(each) {
-  const chosen = [each.chosen_by, ...each.also].filter((way) => way && way !== "disagreement").map((way) => TEXTS.chosen[way]);
-  return [...each.kinds.map((kind) => TEXTS.kinds[kind]), ...chosen];
+  const chosen = [each.chosen_by, ...each.also].filter((way) => way && way !== "disagreement").map((way) => text(`chosen.${way}`));
+  return [...each.kinds.map((kind) => text(`kind.${kind}`)), ...chosen];
 }
 
 // A case.
@@ -119,49 +101,49 @@ async function fetched(each) {
   }
   const found = await server.get(`/api/adjudication/studies/${each.study_instance_uid}`);
   const known = found.cases.find((one) => one.finding === each.finding);
-  if (!known) throw new server.Refused(404, TEXTS.nothing.open);
+  if (!known) throw new server.Refused(404, text("nothing.open"));
   return { case: known, images: found.images.map((name) => `/api/studies/${each.study_instance_uid}/images/${name}`) };
 }
 
 function render() {
   const whole = !open.finding;
-  at("question").replaceChildren(element("bdi", {}, whole ? TEXTS.whole : TEXTS.present(open.title)));
-  at("about-case").textContent = [...waysOf(open), open.judged_before && TEXTS.before, !open.judgement && !open.statements && TEXTS.blinded].filter(Boolean).join(". ");
-  at("yes").textContent = TEXTS.yes(whole);
-  at("no").textContent = TEXTS.no(whole);
+  at("question").replaceChildren(element("bdi", {}, whole ? text("cases.whole") : text("cases.present", { title: findingTitle({ name: open.finding, title: open.title }) })));
+  at("about-case").textContent = [...waysOf(open), open.judged_before && text("cases.before"), !open.judgement && !open.statements && text("cases.blinded")].filter(Boolean).join(". ");
+  at("yes").textContent = answer(whole, true);
+  at("no").textContent = answer(whole, false);
   at("not-yours").hidden = open.may_judge;
-  at("not-yours").textContent = TEXTS.notYours;
+  at("not-yours").textContent = text("cases.not_yours");
   at("judgement").hidden = !open.may_judge || Boolean(open.judgement);
   at("judgement").reset();
   at("said").replaceChildren(...said(whole));
 }
 
 function said(whole) {
-  const word = (label) => (label === 1 ? TEXTS.yes(whole) : label === 0 ? TEXTS.no(whole) : TEXTS.undecided);
-  const lines = (open.statements ?? []).map((each) => line(each.at, each.who, `${each.against ? `, ${TEXTS.against[each.against]}` : ""}: ${word(each.label)}`, each.text));
-  const answers = Object.entries(open.answers ?? {}).map(([who, label]) => line("", who, `: ${word(label)}`, ""));
-  const judged = (open.judgements ?? [open.judgement].filter(Boolean)).map((each) => line(each.at, each.who, `${TEXTS.judgedBy}${word(each.label)}${each.blinded ? TEXTS.blindly : ""}`, each.reason));
-  const result = open.model_label === undefined ? [] : [element("p", {}, `${TEXTS.result}: ${word(open.model_label)}`)];
+  const word = (label) => (answer(whole, label === 1 ? true : label === 0 ? false : null));
+  const lines = (open.statements ?? []).map((each) => line(each, each.against ? `said.against_${each.against}` : "said.plain", word(each.label), each.text));
+  const answers = Object.entries(open.answers ?? {}).map(([who, label]) => line({ who }, "said.plain", word(label), ""));
+  const judged = (open.judgements ?? [open.judgement].filter(Boolean)).map((each) => line(each, each.blinded ? "said.blindly" : "said.judged", word(each.label), each.reason));
+  const result = open.model_label === undefined ? [] : [element("p", {}, text("cases.result", { word: word(open.model_label) }))];
   return [...judged, ...result, ...lines, ...answers];
 }
 
-function line(at, who, text, why) {
-  const time = at ? [element("span", { className: "quiet" }, `${moment(at)}  `)] : [];
-  return element("p", { className: "disagreement" }, ...time, element("bdi", {}, who), text, ...(why ? [": ", element("bdi", {}, why)] : []));
+function line({ at: when, who }, how, said, why) {
+  const time = when ? [element("span", { className: "quiet" }, `${moment(when)}  `)] : [];
+  return element("p", { className: "disagreement" }, ...time, ...parts(how, { who: element("bdi", {}, who), said }), ...(why ? [": ", element("bdi", {}, why)] : []));
 }
 
 // Images.
 
 function images(paths) {
   const buttons = paths.map((path, index) => {
-    const button = element("button", { type: "button" }, `Image ${index + 1}`);
+    const button = element("button", { type: "button" }, text("cases.image", { number: index + 1 }));
     button.addEventListener("click", () => run(() => image(path, button)));
     return button;
   });
   at("images").replaceChildren(...buttons);
   at("images").hidden = paths.length < 2;
   if (paths.length) return run(() => image(paths[0], buttons[0]));
-  at("broken").textContent = TEXTS.noImage;
+  at("broken").textContent = text("cases.no_image");
   at("broken").hidden = false;
 }
 
@@ -174,7 +156,7 @@ async function image(path, button) {
     const found = await server.image(path);
     if (number !== asking) return;
     view.show(found);
-    at("image").setAttribute("aria-label", `Radiograph, ${found.columns} by ${found.rows} pixels`);
+    at("image").setAttribute("aria-label", text("picture.radiograph_of", { columns: String(found.columns), rows: String(found.rows) }));
   } catch (error) {
     if (error.status !== 422 && error.status !== 404) throw error;
     if (number !== asking) return;
@@ -188,15 +170,15 @@ async function image(path, button) {
 // The judgement.
 
 async function judge() {
-  const answer = new FormData(at("judgement")).get("label");
-  const label = answer === "" ? null : answer === "1";
+  const chosen = new FormData(at("judgement")).get("label");
+  const label = chosen === "" ? null : chosen === "1";
   const reason = at("reason").value;
   const judged = open;
   at("judge").disabled = true; // a second press is the same act
   try {
     if (judged.case) await server.post(`/api/adjudication/ties/${judged.study}/${judged.case}`, { label, reason });
     else await server.post(`/api/adjudication/studies/${judged.study_instance_uid}`, { finding: judged.finding, label, reason });
-    toast(TEXTS.saved);
+    toast(text("cases.saved"));
     await load();
     if (open === judged) await choose(cases.find((each) => keyOfCase(each) === keyOfCase(judged)) ?? judged);
   } finally {
@@ -209,6 +191,7 @@ async function session() {
   lockAfter(found.idle_lock_s);
   at("who").hidden = found.local;
   at("user").textContent = found.user;
+  followLanguage((await server.get("/api/preferences")).language);
 }
 
 const KEYS = { ...moving(view), f: () => view.fit(), 0: () => view.reset(), 1: () => view.actual(), i: () => view.invert() };

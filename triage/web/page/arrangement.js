@@ -12,6 +12,7 @@ export class Arrangement {
   sort = null; // { column, descending }; null: the reading order
   filter = NO_FILTER;
   namesShown = true;
+  language = null; // null: as the site or the browser says
   #loading = null;
   #untried = false; // the filter is of an earlier session, and what it hides is not known yet
 
@@ -29,6 +30,7 @@ export class Arrangement {
     this.columns = found.columns;
     this.sort = found.sort;
     this.filter = { ...NO_FILTER, ...found.filter };
+    this.language = found.language;
     this.namesShown = found.patient_names;
     this.#untried = this.filters && !server.session.has("filtered");
   }
@@ -44,7 +46,7 @@ export class Arrangement {
     Object.assign(this, changes);
     if (changes.filter) this.#ofThisSession();
     this.onChange();
-    await server.post("/api/preferences", { columns: this.columns, sort: this.sort, filter: this.filter });
+    await server.post("/api/preferences", { columns: this.columns, sort: this.sort, filter: this.filter, language: this.language });
   }
 
   /**

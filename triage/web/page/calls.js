@@ -3,7 +3,7 @@
 
 import { at, element } from "./elements.js";
 import * as server from "./server.js";
-import { counted } from "./words.js";
+import { text } from "./texts.js";
 
 const ASK_MS = 5000;
 const QUIET_MS = 10_000; // between two sounds
@@ -22,9 +22,9 @@ const wish = (name, on) => localStorage.setItem(WISHES[name], on ? "on" : "off")
 
 // The strip and the two switches.
 
-const strip = element("p", { id: "calls", role: "alert", hidden: true });
-const sound = element("button", { type: "button", id: "call-sound", title: "A sound when a study of priority HIGH comes" }, "Sound");
-const notice = element("button", { type: "button", id: "call-notice", title: "A notification when a study of priority HIGH comes" }, "Notify");
+const strip = element("p", { id: "calls", role: "alert", lang: "en", hidden: true });
+const sound = element("button", { type: "button", id: "call-sound", title: text("calls.sound_hint") }, text("calls.sound"));
+const notice = element("button", { type: "button", id: "call-notice", title: text("calls.notice_hint") }, text("calls.notice"));
 
 function build() {
   document.head.append(
@@ -59,7 +59,7 @@ function press() {
   const allowed = "Notification" in window && Notification.permission === "granted";
   sound.setAttribute("aria-pressed", String(wished("sound")));
   const locked = wished("sound") && audio?.state !== "running";
-  sound.textContent = locked ? "Sound: press any key" : "Sound";
+  sound.textContent = text(locked ? "calls.sound_locked" : "calls.sound");
   sound.classList.toggle("warning", locked);
   notice.setAttribute("aria-pressed", String(wished("notice") && allowed));
 }
@@ -102,8 +102,8 @@ function call() {
   document.body.dataset.calls = String(Number(document.body.dataset.calls ?? 0) + 1);
   if (wished("sound") && Date.now() - soundedAt > QUIET_MS) play();
   if (wished("notice") && Notification.permission === "granted") {
-    const text = `${counted(unread, "unread study", "unread studies")} of priority HIGH`; // and no word about a patient
-    const shown = new Notification("cxr-triage", { body: text, tag: "cxr-triage", renotify: true });
+    const body = text("calls.unread", { count: unread }); // and no word about a patient
+    const shown = new Notification("cxr-triage", { body, tag: "cxr-triage", renotify: true });
     shown.onclick = () => window.focus();
   }
 }

@@ -2,18 +2,8 @@
 
 import { at, element } from "./elements.js";
 import * as server from "./server.js";
+import { parts, text } from "./texts.js";
 import { moment } from "./words.js";
-
-const TEXTS = {
-  claim: "Claim",
-  release: "End the claim",
-  mine: (when) => `Claimed by you, ${when}.`,
-  by: (when) => `, ${when}.`,
-  claimed: "Claimed by ",
-  held: "Held by ",
-  system: "another system",
-  stays: (when) => `, ${when}: only that system can end it. The study can be read.`,
-};
 
 export class Claim {
   #uid = null;
@@ -23,8 +13,8 @@ export class Claim {
     this.run = run;
     this.presence = presence;
     this.changed = changed;
-    at("claim-text").textContent = TEXTS.claim;
-    at("release").textContent = TEXTS.release;
+    at("claim-text").textContent = text("claim.claim");
+    at("release").textContent = text("claim.release");
     at("claim").addEventListener("click", () => this.claim());
     at("release").addEventListener("click", () => this.#ask());
     at("release-form").addEventListener("submit", (event) => {
@@ -77,11 +67,11 @@ export class Claim {
 }
 
 /** The words for a claim in the list. */
-export const claimant = (claim) => (claim ? (claim.via === "page" ? claim.by : `${TEXTS.held.toLowerCase()}${claim.by || TEXTS.system}`) : "");
+export const claimant = (claim) => (claim ? (claim.via === "page" ? claim.by : text("claim.held", { by: claim.by || text("claim.system") })) : "");
 
 function said(claim, isMine) {
   const when = moment(claim.at);
-  if (isMine) return [TEXTS.mine(when)];
-  const name = element("bdi", {}, claim.by || TEXTS.system);
-  return claim.via === "page" ? [TEXTS.claimed, name, TEXTS.by(when)] : [TEXTS.held, name, TEXTS.stays(when)];
+  if (isMine) return [text("claim.mine", { when })];
+  const name = element("bdi", {}, claim.by || text("claim.system"));
+  return parts(claim.via === "page" ? "claim.by" : "claim.stays", { name, when });
 }

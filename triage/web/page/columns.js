@@ -5,32 +5,33 @@
 import { claimant } from "./claim.js";
 import { element } from "./elements.js";
 import { siteLinks } from "./links.js";
-import { ageOf, dateOf, duration, moment, nameOf, percent, plain, shortMoment, tag, ZONE } from "./words.js";
+import { text } from "./texts.js";
+import { ageOf, dateOf, duration, findingTitle, moment, nameOf, percent, reasonWord, shortMoment, tag, urgencyWord, ZONE } from "./words.js";
 
 /** `sort`: the server's name of the order; `optional`: left out of the default columns while no study has a value, `shared`: unless users sign in. */
 export const COLUMNS = {
-  priority: { title: "Priority", cell: (each) => priority(each), className: "priority" },
-  urgency: { title: "Urgency", sort: "urgency", cell: (each) => urgency(each.urgency), optional: true },
-  tag: { title: "Tag", sort: "tag", cell: (each) => (each.tag ? tag(each.tag) : element("span", { className: "quiet" }, "No result yet")) },
-  findings: { title: "Findings", text: (each) => (each.findings ?? []).map(finding).filter(Boolean).join(", "), className: "long", optional: true },
-  open_by: { title: "Open at", text: (each) => (each.open_by ?? []).join(", "), className: "name", shared: true },
-  claim: { title: "Claimed by", text: (each) => claimant(each.claim), className: "name", optional: true },
-  patient_name: { title: "Patient", sort: "patient_name", text: (each) => nameOf(each.patient_name ?? ""), className: "name patient" },
-  patient_id: { title: "ID", sort: "patient_id", text: (each) => each.patient_id, className: "name" },
-  birth_date: { title: "Born", text: (each) => dateOf(each.birth_date ?? ""), className: "number", unasked: true },
-  age: { title: "Age, sex", sort: "age", text: (each) => [ageOf(each.age_years), each.sex].filter(Boolean).join(" ") },
-  study_description: { title: "Study", sort: "study_description", text: (each) => each.study_description, className: "name", optional: true },
-  view: { title: "View", sort: "view", text: (each) => (each.view ?? "").replace("UNKNOWN", "?"), className: "name" },
-  waiting: { title: "Waiting since arrival", sort: "arrived", since: (each) => each.received_at, className: "number waiting" },
-  waiting_acquired: { title: "Waiting since acquisition", sort: "acquired", since: (each) => each.acquired_at, className: "number waiting", unasked: true },
-  acquired: { title: `Acquired (${ZONE})`, sort: "acquired", text: (each) => shortMoment(each.acquired_at), hint: (each) => moment(each.acquired_at), className: "number" },
-  location: { title: "Ward", sort: "location", text: (each) => each.location, className: "name", optional: true },
-  referrer: { title: "Referrer", sort: "referrer", text: (each) => nameOf(each.referrer ?? ""), className: "name", optional: true },
-  accession: { title: "Accession", sort: "accession", text: (each) => each.accession_number || "(none)", className: "name" },
-  links: { title: "Open in", cell: (each) => element("span", {}, ...siteLinks(each.links)), optional: true },
-  sender: { title: "From", sort: "sender", text: (each) => each.calling_ae_title, className: "name" },
-  probability: { title: "Probability", text: (each) => percent(each.probability), className: "number", unasked: true },
-  reasons: { title: "Reasons", text: (each) => [...(each.prior ? ["prior"] : []), ...(each.reasons ?? [])].map(plain).join(", "), className: "reasons" },
+  priority: { title: text("column.priority"), cell: (each) => priority(each), className: "priority" },
+  urgency: { title: text("column.urgency"), sort: "urgency", cell: (each) => urgency(each.urgency), optional: true },
+  tag: { title: text("column.tag"), sort: "tag", cell: (each) => (each.tag ? tag(each.tag) : element("span", { className: "quiet" }, text("column.no_result"))) },
+  findings: { title: text("column.findings"), text: (each) => (each.findings ?? []).map(finding).filter(Boolean).join(", "), className: "long", optional: true },
+  open_by: { title: text("column.open_by"), text: (each) => (each.open_by ?? []).join(", "), className: "name", shared: true },
+  claim: { title: text("column.claim"), text: (each) => claimant(each.claim), className: "name", optional: true },
+  patient_name: { title: text("column.patient_name"), sort: "patient_name", text: (each) => nameOf(each.patient_name ?? ""), className: "name patient" },
+  patient_id: { title: text("column.patient_id"), sort: "patient_id", text: (each) => each.patient_id, className: "name" },
+  birth_date: { title: text("column.birth_date"), text: (each) => dateOf(each.birth_date ?? ""), className: "number", unasked: true },
+  age: { title: text("column.age"), sort: "age", text: (each) => [ageOf(each.age_years), each.sex].filter(Boolean).join(" ") },
+  study_description: { title: text("column.study_description"), sort: "study_description", text: (each) => each.study_description, className: "name", optional: true },
+  view: { title: text("column.view"), sort: "view", text: (each) => (each.view ?? "").replace("UNKNOWN", "?"), className: "name" },
+  waiting: { title: text("column.waiting"), sort: "arrived", since: (each) => each.received_at, className: "number waiting" },
+  waiting_acquired: { title: text("column.waiting_acquired"), sort: "acquired", since: (each) => each.acquired_at, className: "number waiting", unasked: true },
+  acquired: { title: text("column.acquired", { zone: ZONE }), sort: "acquired", text: (each) => shortMoment(each.acquired_at), hint: (each) => moment(each.acquired_at), className: "number" },
+  location: { title: text("column.location"), sort: "location", text: (each) => each.location, className: "name", optional: true },
+  referrer: { title: text("column.referrer"), sort: "referrer", text: (each) => nameOf(each.referrer ?? ""), className: "name", optional: true },
+  accession: { title: text("column.accession"), sort: "accession", text: (each) => each.accession_number || text("column.none"), className: "name" },
+  links: { title: text("column.links"), cell: (each) => element("span", {}, ...siteLinks(each.links)), optional: true },
+  sender: { title: text("column.sender"), sort: "sender", text: (each) => each.calling_ae_title, className: "name" },
+  probability: { title: text("column.probability"), text: (each) => percent(each.probability), className: "number", unasked: true },
+  reasons: { title: text("column.reasons"), text: (each) => [...(each.prior ? ["prior"] : []), ...(each.reasons ?? [])].map(reasonWord).join(", "), className: "reasons" },
 };
 
 /** The columns that are shown to a user who chose none. */
@@ -52,9 +53,9 @@ export function cell(name, each) {
   } else if (column.cell) {
     made.append(column.cell(each) ?? "");
   } else {
-    const text = column.text(each) || "";
-    made.append(element("bdi", {}, text));
-    made.title = column.hint?.(each) ?? text;
+    const shown = column.text(each) || "";
+    made.append(element("bdi", {}, shown));
+    made.title = column.hint?.(each) ?? shown;
   }
   return made;
 }
@@ -65,10 +66,10 @@ function priority(each) {
   if (!each.priority) return null;
   const made = document.createDocumentFragment();
   made.append(element("span", { className: each.priority }, each.priority));
-  if (each.past_cap) made.append(" ", element("span", { className: "late" }, "past cap"));
+  if (each.past_cap) made.append(" ", element("span", { className: "late" }, text("column.past_cap")));
   return made;
 }
 
-const urgency = (name) => (name ? element("span", { className: `urgency ${name}` }, plain(name)) : null);
+const urgency = (name) => (name ? element("span", { className: `urgency ${name}` }, urgencyWord(name)) : null);
 /** A finding that is present, or that may be. */
-const finding = ({ title, name, state }) => ({ present: title || name, undetermined: `${title || name}?` })[state];
+const finding = (each) => ({ present: findingTitle(each), undetermined: `${findingTitle(each)}?` })[each.state];

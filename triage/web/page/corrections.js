@@ -1,9 +1,8 @@
 // What was corrected of a study: by whom, when and why.
 
 import { element } from "./elements.js";
+import { parts } from "./texts.js";
 import { isolated, moment } from "./words.js";
-
-const STATUS = { corrected: "Corrected", wrong: "Withdrawn as wrong" };
 
 /** The paragraphs of all corrections, newest first. */
 export function corrections(acts) {
@@ -15,4 +14,4 @@ export function lastCorrection([last]) {
   return last ? element("p", { className: "done", id: "corrected" }, ...said(last), `, ${moment(last.at)}: `, isolated(last.reason)) : null;
 }
 
-const said = (each) => [`${STATUS[each.status]} by `, isolated(each.by)];
+const said = (each) => parts(`correction.${each.status}`, { by: isolated(each.by) });

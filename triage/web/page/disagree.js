@@ -2,21 +2,10 @@
 
 import { at, element } from "./elements.js";
 import * as server from "./server.js";
-import { moment } from "./words.js";
+import { parts, text } from "./texts.js";
+import { findingTitle, moment } from "./words.js";
 
-const TEXTS = {
-  whole: "The study as a whole",
-  other: "Another finding…",
-  model: "The result",
-  report: "The report",
-  reader: "Another reader",
-  disagree: "Disagree…",
-  disagreeWith: (title) => `Disagree with ${title}`,
-  withdraw: "Withdraw",
-  saved: "Saved. Another person judges it.",
-  withdrawn: "Withdrawn.",
-  says: (whole, label) => (whole ? (label ? "abnormal" : "normal") : label ? "present" : "absent"),
-};
+const says = (whole, label) => text(`says.${whole ? (label ? "abnormal" : "normal") : label ? "present" : "absent"}`);
 const OTHER = "\u0000other"; // no finding has this name
 
 let refresh = null;
@@ -29,35 +18,35 @@ export function disagreements(study) {
 /** A button that opens the dialog for a finding; null for any. */
 export function disagreeing(name, title) {
   const data = { type: "button", dataset: { disagree: name ?? "" } };
-  if (name === null) return element("button", { ...data, className: "small" }, TEXTS.disagree);
-  const label = TEXTS.disagreeWith(title);
+  if (name === null) return element("button", { ...data, className: "small" }, text("disagree.any"));
+  const label = text("disagree.with", { title });
   return element("button", { ...data, className: "small sign", title: label, "aria-label": label });
 }
 
 function line(each) {
   const whole = !each.finding;
-  const against = each.against === "reader" ? each.reader : TEXTS[each.against].toLowerCase();
+  const against = each.against === "reader" ? each.reader : text(`against.${each.against}`);
   const made = element(
     "p",
     { className: "disagreement" },
     element("span", { className: "quiet" }, `${moment(each.at)}  `),
-    element("bdi", {}, each.who),
-    ", against ",
-    element("bdi", {}, against),
-    ": ",
-    element("bdi", {}, whole ? TEXTS.whole : each.title || each.finding),
-    ` ${TEXTS.says(whole, each.label)}: `,
-    element("bdi", {}, each.text),
+    ...parts("disagree.line", {
+      who: element("bdi", {}, each.who),
+      against: element("bdi", {}, against),
+      what: element("bdi", {}, whole ? text("disagree.whole") : findingTitle({ name: each.finding, title: each.title })),
+      says: says(whole, each.label),
+      why: element("bdi", {}, each.text),
+    }),
     " ",
   );
-  if (each.own) made.append(element("button", { type: "button", className: "small", dataset: { withdraw: String(each.number) } }, TEXTS.withdraw));
+  if (each.own) made.append(element("button", { type: "button", className: "small", dataset: { withdraw: String(each.number) } }, text("disagree.withdraw")));
   return made;
 }
 
 /** Connect the dialog and the buttons; `run` runs an action and shows its error, `toast` says what was done. */
 export function attach(study, run, toast) {
-  refresh = async (uid, text) => {
-    toast(text);
+  refresh = async (uid, message) => {
+    toast(message);
     if (study.uid === uid) await study.refresh();
   };
   at("about").addEventListener("click", (event) => {
@@ -80,10 +69,10 @@ export function attach(study, run, toast) {
 
 function open(found, name) {
   const findings = found.decision.findings ?? [];
-  const options = [["", TEXTS.whole], ...findings.map((each) => [each.name, each.title]), [OTHER, TEXTS.other]];
+  const options = [["", text("disagree.whole")], ...findings.map((each) => [each.name, findingTitle(each)]), [OTHER, text("disagree.other")]];
   at("of-finding").replaceChildren(...options.map(option));
   at("of-finding").value = name;
-  at("against").replaceChildren(...["model", "report", "reader"].map((each) => option([each, TEXTS[each]])));
+  at("against").replaceChildren(...["model", "report", "reader"].map((each) => option([each, text(`side.${each}`)])));
   const readers = [...new Set(found.acts.map((each) => each.who).filter(Boolean))];
   at("readers-here").replaceChildren(...readers.map((value) => element("option", { value })));
   for (const id of ["why", "other-finding", "contradicted"]) at(id).value = "";
@@ -98,7 +87,7 @@ function open(found, name) {
 /** Show the fields that belong to the chosen finding and side. */
 function fill() {
   const [name, said] = [at("of-finding").value, at("says").value];
-  at("says").replaceChildren(...[true, false].map((label) => option([label ? "1" : "0", TEXTS.says(!name, label)])));
+  at("says").replaceChildren(...[true, false].map((label) => option([label ? "1" : "0", says(!name, label)])));
   if (said) at("says").value = said;
   at("other-label").hidden = name !== OTHER;
   at("other-finding").required = name === OTHER;
@@ -119,7 +108,7 @@ async function save(uid) {
   try {
     await server.post(`/api/studies/${uid}/disagreements`, body);
     at("disagreeing").close();
-    await refresh(uid, TEXTS.saved);
+    await refresh(uid, text("disagree.saved"));
   } catch (error) {
     if (!(error instanceof server.Refused)) throw error;
     at("disagreement-wrong").textContent = error.message;
@@ -131,7 +120,7 @@ async function save(uid) {
 
 async function withdraw(uid, number) {
   await server.post(`/api/studies/${uid}/disagreements/${number}/withdrawal`, {});
-  await refresh(uid, TEXTS.withdrawn);
+  await refresh(uid, text("disagree.withdrawn"));
 }
 
-const option = ([value, text]) => element("option", { value }, text);
+const option = ([value, word]) => element("option", { value }, word);

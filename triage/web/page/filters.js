@@ -4,9 +4,10 @@ import { NO_FILTER } from "./arrangement.js";
 import { COLUMNS } from "./columns.js";
 import { at, element } from "./elements.js";
 import * as server from "./server.js";
-import { plain } from "./words.js";
+import { text } from "./texts.js";
+import { tagWord, urgencyWord } from "./words.js";
 
-const HOURS = { "": "Any time", 1: "Last hour", 4: "Last 4 hours", 12: "Last 12 hours", 24: "Last 24 hours", 72: "Last 3 days" };
+const HOURS = ["", 1, 4, 12, 24, 72];
 
 export class Filters {
   /** `run` runs an action and shows its error. */
@@ -22,14 +23,14 @@ export class Filters {
     at("columns-default").addEventListener("click", () => run(() => this.#change(null)));
     at("order").addEventListener("change", () => run(() => this.arrangement.change({ sort: sortOf(at("order").value) })));
     at("order").append(
-      element("option", { value: "" }, "Reading order"),
+      element("option", { value: "" }, text("filter.reading_order")),
       ...Object.entries(sortable()).flatMap(([column, title]) => [
         element("option", { value: column }, title),
-        element("option", { value: `${column} desc` }, `${title}, reversed`),
+        element("option", { value: `${column} desc` }, text("filter.reversed", { title })),
       ]),
     );
-    at("by-urgency").append(...["", ...URGENCIES].map((value) => element("option", { value }, plain(value) || "Any")));
-    at("by-time").append(...Object.entries(HOURS).sort(byHours).map(([hours, text]) => element("option", { value: hours }, text)));
+    at("by-urgency").append(...["", ...URGENCIES].map((value) => element("option", { value }, value ? urgencyWord(value) : text("filter.any"))));
+    at("by-time").append(...HOURS.map((hours) => element("option", { value: hours }, hours ? arrived(hours) : text("filter.any_time"))));
   }
 
   async clear() {
@@ -53,10 +54,10 @@ export class Filters {
     at("age-to").value = filter.age_to ?? "";
     at("by-time").value = filter.arrived_within_hours ?? "";
     for (const [id, name] of SELECTS) this.#fill(id, filter[name], filter[name]);
-    const text = inWords(filter);
-    at("applied").hidden = !text;
-    at("applied-text").textContent = `Filter: ${text}`;
-    at("filter").classList.toggle("active", Boolean(text));
+    const words = inWords(filter);
+    at("applied").hidden = !words;
+    at("applied-text").textContent = text("filter.applied", { filter: words });
+    at("filter").classList.toggle("active", Boolean(words));
   }
 
   async #toggle() {
@@ -74,7 +75,8 @@ export class Filters {
     const known = [...at(id).options].map((option) => option.value);
     const all = [...new Set([...known, ...values, ...chosen])].filter(Boolean);
     if (id !== "by-urgency") all.sort();
-    at(id).replaceChildren(element("option", { value: "" }, "Any"), ...all.map((value) => element("option", { value }, plain(value))));
+    const word = id === "by-urgency" ? urgencyWord : (value) => value;
+    at(id).replaceChildren(element("option", { value: "" }, text("filter.any")), ...all.map((value) => element("option", { value }, word(value))));
     at(id).value = chosen[0] ?? "";
   }
 
@@ -106,8 +108,8 @@ export class Filters {
       "li",
       {},
       element("label", {}, box, ` ${COLUMNS[name].title}`),
-      this.#mover("↑", `Move ${COLUMNS[name].title} before`, place > 0, shown, name, place - 1),
-      this.#mover("↓", `Move ${COLUMNS[name].title} behind`, place >= 0 && place < shown.length - 1, shown, name, place + 1),
+      this.#mover("↑", text("columns.before", { title: COLUMNS[name].title }), place > 0, shown, name, place - 1),
+      this.#mover("↓", text("columns.behind", { title: COLUMNS[name].title }), place >= 0 && place < shown.length - 1, shown, name, place + 1),
     );
   }
 
@@ -140,7 +142,11 @@ const SELECTS = [
 ];
 const URGENCIES = ["critical", "urgent", "nonurgent", "not_assessed", "normal"];
 
-const byHours = ([a], [b]) => Number(a) - Number(b);
+/** The words for studies that arrived within so many hours, by themselves or `inside` a line. */
+function arrived(hours, inside = false) {
+  if (hours > 24) return text(inside ? "filter.of_last_days" : "filter.last_days", { count: hours / 24 });
+  return text(inside ? "filter.of_last_hours" : "filter.last_hours", { count: hours });
+}
 
 function sortable() {
   const titles = {};
@@ -154,14 +160,14 @@ function sortOf(value) {
 }
 
 function inWords(filter) {
-  const ages = [filter.age_from !== null && `from ${filter.age_from} years`, filter.age_to !== null && `up to ${filter.age_to} years`];
+  const ages = [filter.age_from !== null && text("filter.from_years", { years: filter.age_from }), filter.age_to !== null && text("filter.to_years", { years: filter.age_to })];
   return [
-    ...filter.tags.map((tag) => `tag ${plain(tag).toLowerCase()}`),
-    ...filter.urgencies.map((urgency) => `urgency ${plain(urgency)}`),
-    ...filter.senders.map((sender) => `from ${sender}`),
-    ...filter.views.map((view) => `view ${view}`),
-    ages.some(Boolean) && `age ${ages.filter(Boolean).join(", ")} or unknown`,
-    filter.arrived_within_hours && HOURS[filter.arrived_within_hours]?.toLowerCase(),
+    ...filter.tags.map((tag) => text("filter.of_tag", { tag: tagWord(tag) })),
+    ...filter.urgencies.map((urgency) => text("filter.of_urgency", { urgency: urgencyWord(urgency) })),
+    ...filter.senders.map((sender) => text("filter.of_sender", { sender })),
+    ...filter.views.map((view) => text("filter.of_view", { view })),
+    ages.some(Boolean) && text("filter.of_age", { ages: ages.filter(Boolean).join(", ") }),
+    filter.arrived_within_hours && arrived(filter.arrived_within_hours, true),
   ]
     .filter(Boolean)
     .join("; ");

@@ -3,7 +3,7 @@
 import { cell, COLUMNS, defaultColumns, waited } from "./columns.js";
 import { at, element, show } from "./elements.js";
 import * as server from "./server.js";
-import { counted } from "./words.js";
+import { text } from "./texts.js";
 
 const AT_ONCE = 100;
 const NOTHING = { high: 0, past_cap: 0 };
@@ -259,17 +259,17 @@ export class List {
 
   #renderWords() {
     const { complete, matching, without } = this.found;
-    const { show, text } = this.query;
-    const chosen = text || this.arrangement.filters || show !== "unread";
+    const { show, text: searched } = this.query;
+    const chosen = searched || this.arrangement.filters || show !== "unread";
     at("building").hidden = complete !== false && !without;
     at("building").textContent = without
-      ? `Patients are not shown: ${without}`
-      : text || this.arrangement.sort || this.arrangement.filters
-        ? "Names are still being read: not all studies are searched and sorted yet."
-        : "The list is being rebuilt and may not be complete yet.";
+      ? text("list.without", { why: without })
+      : searched || this.arrangement.sort || this.arrangement.filters
+        ? text("list.reading_names")
+        : text("list.rebuilding");
     at("empty").hidden = this.#entries.length > 0;
-    at("empty").textContent = chosen ? "Nothing matches." : "Nothing to read. New studies appear here by themselves.";
-    at("found").textContent = chosen ? counted(matching ?? this.#entries.length, "study", "studies") : "";
+    at("empty").textContent = text(chosen ? "list.no_match" : "list.nothing");
+    at("found").textContent = chosen ? text("list.found", { count: matching ?? this.#entries.length }) : "";
   }
 
   #isNearEnd() {
@@ -289,9 +289,9 @@ function headCell(name, sort) {
   const sign = sorted && sort ? (sort.descending ? " ↓" : " ↑") : "";
   const head = element("th", { scope: "col", role: "columnheader", className: className.includes("number") ? "number" : "" });
   if (!column && name !== "priority") return head.append(title), head;
-  const hint = column ? `Sort by: ${title}` : "Reading order";
-  const text = element("span", { "aria-hidden": "true" }, sign);
-  head.append(element("button", { type: "button", className: "sort", title: hint, dataset: { column: name } }, title, text));
+  const hint = column ? text("list.sort_by", { title }) : text("filter.reading_order");
+  const arrow = element("span", { "aria-hidden": "true" }, sign);
+  head.append(element("button", { type: "button", className: "sort", title: hint, dataset: { column: name } }, title, arrow));
   head.setAttribute("aria-sort", direction);
   return head;
 }

@@ -4,8 +4,8 @@
 import { asked, posting } from "./asking.js";
 import { element } from "./elements.js";
 import * as server from "./server.js";
+import { text } from "./texts.js";
 
-const TEXTS = { locked: "Locked", unlock: "Unlock" };
 const INPUTS = ["keydown", "pointerdown", "pointermove", "wheel", "touchstart"];
 const TOLD_MS = 1000; // other pages hear of input so often
 
@@ -80,10 +80,10 @@ function clear() {
   const ignored = (event) => event.preventDefault();
   addEventListener("error", ignored);
   addEventListener("unhandledrejection", ignored);
-  document.title = TEXTS.locked;
+  document.title = text("lock.locked");
   const body = document.createElement("body");
   body.className = "door";
-  body.append(element("main", {}, element("h1", {}, TEXTS.locked), element("p", {}, element("a", { href: address() }, TEXTS.unlock))));
+  body.append(element("main", {}, element("h1", {}, text("lock.locked")), element("p", {}, element("a", { href: address() }, text("lock.unlock")))));
   document.documentElement.replaceChild(body, document.body);
 }
 

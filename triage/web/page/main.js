@@ -17,6 +17,8 @@ import { Strip } from "./strip.js";
 import { Study } from "./study.js";
 import { attachPictureButtons, endRuler, pictureKeys, shiftedKeys } from "./study_keys.js";
 import { Together } from "./together.js";
+import { chooseLanguage, followLanguage } from "./language.js";
+import { LOCALE, parts, text } from "./texts.js";
 import { clock, isolated } from "./words.js";
 
 const arrangement = new Arrangement();
@@ -68,8 +70,8 @@ const undoButton = element("button", { type: "button", id: "undo" }, element("kb
 undoButton.addEventListener("click", () => undo());
 
 /** Show a message; `undoing` takes back what it tells of, while it is there. */
-function toast(text, undoing = null) {
-  at("toast").replaceChildren(text, ...(undoing ? [" ", undoButton] : []));
+function toast(message, undoing = null) {
+  at("toast").replaceChildren(message, ...(undoing ? [" ", undoButton] : []));
   at("toast").hidden = false;
   toast.undoing = undoing;
   clearTimeout(toast.timer);
@@ -107,7 +109,7 @@ async function show() {
   shown = uid ? "study" : path === "/operations" ? "operations" : "list";
   for (const view of ["list", "study", "operations"]) at(`${view}-view`).hidden = view !== shown;
   for (const view of ["list", "operations"]) at(`to-${view}`).setAttribute("aria-current", view === shown ? "page" : "false");
-  document.title = { list: "Worklist", study: "Study", operations: "Operations" }[shown] + " · cxr-triage";
+  document.title = text(`title.${shown}`);
   if (!uid) study.close();
   presence.show(uid ?? null);
   if (uid) list.select(uid);
@@ -218,14 +220,14 @@ function say(label) {
   at("labelling").close();
   run(async () => {
     await study.say(label);
-    toast(label === null ? "Taken back." : `Noted: ${label ? "abnormal" : "normal"}.`);
+    toast(text(label === null ? "label.taken_back" : label ? "label.noted_abnormal" : "label.noted_normal"));
   });
 }
 
 function toggleMap() {
   const missing = study.mapMissing;
   if (missing === undefined) return;
-  if (missing) toast(`No activation map: ${missing}.`);
+  if (missing) toast(text("map.none", { why: missing }));
   else run(() => study.toggleMap());
 }
 
@@ -311,6 +313,7 @@ at("search").addEventListener("input", () => {
   clearTimeout(search.timer);
   search.timer = setTimeout(() => run(() => list.restart()), 250);
 });
+chooseLanguage(arrangement, run);
 attachPictureButtons(study, toggleMap, move);
 addEventListener("popstate", () => {
   readings.chosen();
@@ -342,7 +345,7 @@ function watch() {
     redisDown = Boolean(state.redis);
     dispatchEvent(new CustomEvent("worklist-changed")); // for calls.js
     heard();
-    at("listed").textContent = state.redis ? "" : state.listed.toLocaleString();
+    at("listed").textContent = state.redis ? "" : state.listed.toLocaleString(LOCALE);
     if (!state.redis) strip.tell(state);
     // Many changes at once cause one request a second.
     due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
@@ -368,10 +371,10 @@ function heard() {
 const isSilent = () => Date.now() - heardAt >= SILENT_MS;
 
 function tell() {
-  if (redisDown) live("Redis is down: the list does not change");
+  if (redisDown) live(text("live.redis"));
   else if (!isSilent()) live("");
-  else if (answered) live(`Not live: asked every ${ASK_MS / 1000} s, last at ${clock(listAt)}`);
-  else live(`No update since ${clock(listAt)}: the list may be old`);
+  else if (answered) live(text("live.asked", { seconds: ASK_MS / 1000, time: clock(listAt) }));
+  else live(text("live.silent", { time: clock(listAt) }));
 }
 
 async function askOurselves() {
@@ -379,7 +382,7 @@ async function askOurselves() {
   try {
     const { redis, worklist_studies: listed } = await server.get("/api/status");
     redisDown = redis !== "up";
-    at("listed").textContent = redisDown ? "" : listed.toLocaleString();
+    at("listed").textContent = redisDown ? "" : listed.toLocaleString(LOCALE);
     presence.told((await server.get("/api/open")).open);
     if (shown === "list" && !redisDown) await list.refresh();
     if (shown === "study") await together.ask();
@@ -400,7 +403,7 @@ setInterval(() => {
 }, 1000);
 
 function live(trouble) {
-  at("live").textContent = trouble || "Live";
+  at("live").textContent = trouble || text("live.live");
   at("live").classList.toggle("warning", Boolean(trouble));
 }
 
@@ -419,7 +422,7 @@ async function state() {
   const found = await server.get("/api/status");
   at("silent").hidden = !found.silent_since;
   at("running").textContent = `· ${found.version}`;
-  at("running").title = `cxr-triage ${found.version}, settings ${found.settings_revision}`;
+  at("running").title = text("page.running", { version: found.version, settings: found.settings_revision });
 }
 
 setInterval(() => !document.hidden && state().catch(() => {}), 60_000); // what fails is told by what is looked at
@@ -434,7 +437,7 @@ async function session() {
   lockAfter(found.idle_lock_s);
   at("to-cases").hidden = found.role === "reader";
   at("who").hidden = found.local;
-  at("user").replaceChildren(isolated(found.user), found.role === "reader" ? "" : ` (${found.role})`);
+  at("user").replaceChildren(...(found.role === "reader" ? [isolated(found.user)] : parts(`role.${found.role}`, { user: isolated(found.user) })));
   at("sign-out").hidden = !found.sign_out;
   at("sign-out").onclick = () => run(() => signOut(found.sign_out));
 }
@@ -452,6 +455,7 @@ async function signOut(address) {
 /** What hides studies to be read first was chosen in this session: that of an earlier one is taken off. */
 async function start() {
   await run(() => arrangement.load());
+  followLanguage(arrangement.language);
   filters.show();
   await show();
 }
@@ -459,7 +463,7 @@ async function start() {
 list.onFound = ({ query, first, outside }) =>
   run(async () => {
     strip.tell({ first });
-    if (await arrangement.tried(query, outside)) toast("Your filter of last time hid studies to be read first: it was taken off.");
+    if (await arrangement.tried(query, outside)) toast(text("filter.taken_off"));
   });
 
 run(session);

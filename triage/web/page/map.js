@@ -3,6 +3,8 @@
 
 import { at } from "./elements.js";
 import * as server from "./server.js";
+import { text } from "./texts.js";
+import { fixed } from "./words.js";
 
 const STEP = 0.1;
 
@@ -36,7 +38,7 @@ export class ActivationMap {
   /** Show the button where the site shows maps (`why` is a string, empty if the image has a map). */
   offer(why) {
     at("map").hidden = typeof why !== "string";
-    at("map").title = why ? `No activation map: ${why}` : "Activation map (M)";
+    at("map").title = why ? text("map.none", { why }) : text("map.hint");
     at("map").classList.toggle("none", Boolean(why));
   }
 
@@ -67,9 +69,10 @@ export class ActivationMap {
     const picture = await createImageBitmap(new Blob([content], { type: "image/png" }));
     if (wanted !== this.#wanted) return true;
     this.#picture = picture;
-    at("map-text").textContent =
-      `Activation map of ${found.model_id}: what drew the score of ${found.probability.toFixed(3)}. ` +
-      (found.strongest > 0 ? "It outlines no finding, and one may lie where there is no colour." : "No place reaches the operating point by itself and stands out.");
+    at("map-text").textContent = [
+      text("map.about", { model: found.model_id, score: fixed(found.probability) }),
+      text(found.strongest > 0 ? "map.no_outline" : "map.no_place"),
+    ].join(" ");
     this.#lay();
     return found.probability === score.probability && found.model_id === score.model_id;
   }

@@ -1,12 +1,13 @@
 // The words and letters by which a turned or mirrored picture is told from one as it was stored.
 
 import { turned } from "./placement.js";
+import { text } from "./texts.js";
 
 const OPPOSITE = { A: "P", P: "A", R: "L", L: "R", H: "F", F: "H" };
 
 /** Return what is said on the picture; empty if it is shown as stored. */
 export function turnText({ turns, mirrored }) {
-  const parts = [mirrored && "MIRRORED: left and right are exchanged", turns > 0 && `TURNED by ${turns * 90}°`];
+  const parts = [mirrored && text("orientation.mirrored"), turns > 0 && text("orientation.turned", { degrees: turns * 90 })];
   return parts.filter(Boolean).join(" · ");
 }
 

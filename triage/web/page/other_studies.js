@@ -2,29 +2,8 @@
 
 import { element } from "./elements.js";
 import * as server from "./server.js";
-import { counted, dateOf, moment, plain, tag } from "./words.js";
-
-const TITLE = "Other studies of this patient";
-const WHY_NONE = {
-  no_id: "The images state no Patient ID: other studies cannot be found.",
-  several_patients: "The images are of several patients: no other studies are shown.",
-  no_one_s_id: "Too many studies bear this Patient ID for it to be one patient's: none is shown.",
-};
-const LEFT_OUT = {
-  contradicted: (count) => `${counted(count, "study", "studies")} with this ID of another name or birth date, or of several patients: not shown.`,
-  ambiguous: (count) => `${counted(count, "study", "studies")} with this ID without issuer, which several issuers use: not shown.`,
-};
-const TEXTS = {
-  none: "No other study with this Patient ID and issuer is kept here.",
-  unsure: "Patient ID without issuer: may be another hospital's patient",
-  undated: "no date",
-  looking: "Studies are still being read; there may be others.",
-  again: "Look again",
-  open: "Open",
-  nextTo: "Next to it",
-  more: (count) => `${counted(count, "older study", "older studies")} not shown.`,
-  reading: "Looking for other studies…",
-};
+import { text } from "./texts.js";
+import { dateOf, findingTitle, moment, tag } from "./words.js";
 
 export class OtherStudies {
   element = element("section", { id: "other-studies", hidden: true });
@@ -53,7 +32,7 @@ export class OtherStudies {
   /** Load them; what goes wrong is said in their place, where it hides no other message. */
   async load(uid) {
     const asking = ++this.#asking;
-    this.#show([element("p", { className: "quiet" }, TEXTS.reading)]);
+    this.#show([element("p", { className: "quiet" }, text("others.reading"))]);
     const lines = await this.#asked(uid, asking);
     if (asking !== this.#asking) return;
     if (lines) this.#show(lines);
@@ -75,47 +54,47 @@ export class OtherStudies {
 
   #show(lines) {
     this.element.hidden = false;
-    this.element.replaceChildren(element("h3", {}, TITLE), ...lines);
+    this.element.replaceChildren(element("h3", {}, text("others.title")), ...lines);
   }
 
   #lines(found, uid) {
-    const quiet = (text) => element("p", { className: "quiet" }, text);
-    if (found.why_none) return [quiet(WHY_NONE[found.why_none])];
+    const quiet = (words) => element("p", { className: "quiet" }, words);
+    if (found.why_none) return [quiet(text(`why_none.${found.why_none}`))];
     const lines = found.studies.map((each) => this.#study(each));
-    if (!lines.length && found.complete) lines.push(quiet(TEXTS.none));
-    for (const [why, count] of Object.entries(found.left_out)) lines.push(quiet(LEFT_OUT[why](count)));
-    if (found.more) lines.push(quiet(TEXTS.more(found.more)));
-    if (!found.complete) lines.push(quiet(TEXTS.looking), this.#again(uid));
+    if (!lines.length && found.complete) lines.push(quiet(text("others.none")));
+    for (const [why, count] of Object.entries(found.left_out)) lines.push(quiet(text(`left_out.${why}`, { count })));
+    if (found.more) lines.push(quiet(text("others.more", { count: found.more })));
+    if (!found.complete) lines.push(quiet(text("others.looking")), this.#again(uid));
     return lines;
   }
 
   #again(uid) {
-    return this.#button(TEXTS.again, "", () => this.load(uid));
+    return this.#button(text("others.again"), "", () => this.load(uid));
   }
 
   #study(each) {
-    const date = dateOf(each.study_date) || TEXTS.undated;
-    const findings = (each.findings ?? []).filter(({ state }) => state === "present").map(({ title, name }) => title || name);
+    const date = dateOf(each.study_date) || text("others.undated");
+    const findings = (each.findings ?? []).filter(({ state }) => state === "present").map(findingTitle);
     const views = [...new Set(each.images.map(({ view }) => view).filter((view) => view && view !== "UNKNOWN"))].join(", ");
-    const about = [each.study_description, views, findings.join(", "), each.read ? "read" : "not read here"].filter(Boolean);
+    const about = [each.study_description, views, findings.join(", "), text(each.read ? "others.read" : "others.not_read")].filter(Boolean);
     return element(
       "div",
       { className: "item other-study" },
-      element("p", { title: moment(each.acquired_at) }, element("b", {}, date), " ", tag(each.tag), ` ${plain(each.priority)}`),
+      element("p", { title: moment(each.acquired_at) }, element("b", {}, date), " ", tag(each.tag), ` ${each.priority}`),
       element("p", { className: "quiet" }, element("bdi", {}, about.join("; "))),
-      each.match === "id_alone" ? element("p", { className: "warning" }, TEXTS.unsure) : null,
+      each.match === "id_alone" ? element("p", { className: "warning" }, text("others.unsure")) : null,
       element(
         "p",
         { className: "answers" },
-        this.#button(TEXTS.open, date, () => this.open(each.study_instance_uid)),
-        each.images.length ? this.#button(TEXTS.nextTo, date, () => this.nextTo(each)) : null,
+        this.#button(text("others.open"), date, () => this.open(each.study_instance_uid)),
+        each.images.length ? this.#button(text("others.next_to"), date, () => this.nextTo(each)) : null,
       ),
     );
   }
 
-  #button(text, about, act) {
-    const button = element("button", { type: "button" }, text);
-    if (about) button.setAttribute("aria-label", `${text}: ${about}`);
+  #button(word, about, act) {
+    const button = element("button", { type: "button" }, word);
+    if (about) button.setAttribute("aria-label", `${word}: ${about}`);
     button.addEventListener("click", act);
     return button;
   }

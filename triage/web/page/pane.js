@@ -4,16 +4,10 @@ import { element } from "./elements.js";
 import { edgeLetters, turnText } from "./orientation.js";
 import { Ruler } from "./ruler.js";
 import * as server from "./server.js";
+import { text } from "./texts.js";
 import { View } from "./view.js";
+import { viewWords } from "./words.js";
 
-const TEXTS = {
-  loading: "Loading the image…",
-  preview: "Preview: the full picture is being loaded",
-  kept: "Preview only, the full picture did not come",
-  again: "Load it again",
-  broken: "This object cannot be shown: ",
-  label: "Radiograph",
-};
 const EDGES = ["left", "right", "top", "bottom"];
 
 export class Pane {
@@ -26,8 +20,8 @@ export class Pane {
     this.root = root;
     const named = (name, tag, more = {}) => element(tag, { id: name + suffix, ...more });
     this.#parts = {
-      canvas: named("image", "canvas", { tabIndex: 0, role: "img", "aria-label": TEXTS.label, "aria-describedby": `caption${suffix} turned${suffix} view${suffix}` }),
-      waiting: named("waiting", "p", { className: "waiting", hidden: true, textContent: TEXTS.loading }),
+      canvas: named("image", "canvas", { tabIndex: 0, role: "img", "aria-label": text("picture.radiograph"), "aria-describedby": `caption${suffix} turned${suffix} view${suffix}` }),
+      waiting: named("waiting", "p", { className: "waiting", hidden: true, textContent: text("picture.loading") }),
       broken: named("broken", "div", { className: "broken", role: "alert", hidden: true }),
       caption: named("caption", "p", { className: "caption" }),
       preview: named("preview", "p", { className: "preview", role: "status", hidden: true }),
@@ -40,6 +34,7 @@ export class Pane {
     const below = element("div", { className: "below" }, this.#parts.length, this.#parts.view);
     root.append(this.canvas, words, below, this.#parts.waiting, this.#parts.broken, ...Object.values(this.edges));
     this.view = new View(this.canvas);
+    this.view.words = viewWords;
     this.ruler = new Ruler(this.view);
     this.view.above = (...drawing) => this.ruler.draw(...drawing);
     this.view.onDraw = () => this.#tell();
@@ -70,7 +65,7 @@ export class Pane {
       if (!isWanted()) return false;
       this.view.show(preview);
       this.ruler.forget();
-      this.canvas.setAttribute("aria-label", `${TEXTS.label}, ${preview.columns} by ${preview.rows} pixels`);
+      this.canvas.setAttribute("aria-label", text("picture.radiograph_of", { columns: String(preview.columns), rows: String(preview.rows) }));
       if (preview.level) this.#refine(path, isWanted);
       return true;
     } catch (error) {
@@ -84,7 +79,7 @@ export class Pane {
 
   async #refine(path, isWanted) {
     if (!isWanted()) return;
-    this.#mark(TEXTS.preview);
+    this.#mark(text("picture.preview"));
     try {
       const whole = await server.image(path);
       if (!isWanted()) return;
@@ -93,24 +88,24 @@ export class Pane {
     } catch (error) {
       if (!(error instanceof server.Refused)) throw error;
       if (!isWanted()) return;
-      const again = element("button", { type: "button" }, TEXTS.again);
+      const again = element("button", { type: "button" }, text("picture.again"));
       again.addEventListener("click", () => this.#refine(path, isWanted));
-      this.#mark(`${TEXTS.kept}: ${error.message}`, again); // here, where no other message takes its place
+      this.#mark(text("picture.kept", { why: error.message }), again); // here, where no other message takes its place
     }
   }
 
-  set caption(text) {
-    this.#parts.caption.replaceChildren(element("bdi", {}, text));
-    this.#parts.caption.hidden = !text;
+  set caption(words) {
+    this.#parts.caption.replaceChildren(element("bdi", {}, words));
+    this.#parts.caption.hidden = !words;
   }
 
-  #mark(text, ...more) {
-    this.#parts.preview.replaceChildren(text, ...more);
-    this.#parts.preview.hidden = !text;
+  #mark(words, ...more) {
+    this.#parts.preview.replaceChildren(words, ...more);
+    this.#parts.preview.hidden = !words;
   }
 
   #break(message) {
-    this.#parts.broken.textContent = TEXTS.broken + message;
+    this.#parts.broken.textContent = text("picture.broken", { why: message });
     this.#parts.broken.hidden = false;
   }
 
@@ -120,7 +115,7 @@ export class Pane {
     this.#parts.broken.hidden = true;
     this.caption = caption;
     this.root.classList.toggle("other", Boolean(other));
-    this.canvas.setAttribute("aria-label", TEXTS.label);
+    this.canvas.setAttribute("aria-label", text("picture.radiograph"));
   }
 
   #tell() {

@@ -3,14 +3,8 @@
 import { at, element } from "./elements.js";
 import { ActivationMap } from "./map.js";
 import { Panes } from "./panes.js";
+import { text } from "./texts.js";
 import { dateOf } from "./words.js";
-
-const TEXTS = {
-  own: "This study",
-  other: "Another study",
-  alone: "There is no other picture to be put next to it.",
-  unsure: "ID without issuer: may be another patient's",
-};
 
 /** The words for an object: modality and view, where they are known. */
 export const nameOfImage = ({ modality, view } = {}) => [modality, view].filter((word) => word && word !== "UNKNOWN").join(" ");
@@ -74,7 +68,7 @@ export class Pictures {
     this.#shown[pane] = { uid, name };
     this.#render();
     const shown = this.#found.objects.find((each) => each.name === name)?.assessment;
-    const caption = [TEXTS.own, dateOf(this.#found.patient.StudyDate), nameOfImage(shown ?? {})].filter(Boolean).join(", ");
+    const caption = [text("pictures.own"), dateOf(this.#found.patient.StudyDate), nameOfImage(shown ?? {})].filter(Boolean).join(", ");
     await this.#load(pane, uid, name, this.panes.isTwo ? caption : "", false);
   }
 
@@ -87,7 +81,7 @@ export class Pictures {
     const { study_instance_uid: uid, study_date: date, match } = study;
     this.#shown[1] = { uid, name: image.name };
     this.#render();
-    const words = [TEXTS.other, dateOf(date), nameOfImage(image), match === "id_alone" && TEXTS.unsure];
+    const words = [text("pictures.other"), dateOf(date), nameOfImage(image), match === "id_alone" && text("pictures.unsure")];
     await this.#load(1, uid, image.name, words.filter(Boolean).join(", "), true);
   }
 
@@ -101,7 +95,7 @@ export class Pictures {
     }
     const prior = this.prior();
     if (prior) return this.#run(() => this.nextTo(prior));
-    return this.tell(TEXTS.alone);
+    return this.tell(text("pictures.alone"));
   }
 
   next() {
@@ -128,7 +122,7 @@ export class Pictures {
 
   #captionFirst() {
     const shown = this.#found.objects.find((each) => each.name === this.#shown[0]?.name)?.assessment;
-    this.panes.first.caption = [TEXTS.own, dateOf(this.#found.patient.StudyDate), nameOfImage(shown ?? {})].filter(Boolean).join(", ");
+    this.panes.first.caption = [text("pictures.own"), dateOf(this.#found.patient.StudyDate), nameOfImage(shown ?? {})].filter(Boolean).join(", ");
   }
 
   async #load(pane, uid, name, caption, other) {
@@ -164,8 +158,8 @@ export class Pictures {
     const shown = new Set(this.#shown.map((each) => each?.name));
     at("images").replaceChildren(
       ...objects.map((each, index) => {
-        const text = nameOfImage(each.assessment ?? {}) || `Object ${index + 1}`;
-        const button = element("button", { type: "button", "aria-pressed": String(shown.has(each.name)) }, text);
+        const name = nameOfImage(each.assessment ?? {}) || text("pictures.object", { number: index + 1 });
+        const button = element("button", { type: "button", "aria-pressed": String(shown.has(each.name)) }, name);
         button.addEventListener("click", () => this.#run(() => this.show(each.name)));
         return button;
       }),

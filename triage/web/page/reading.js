@@ -2,20 +2,21 @@
 // page shows meanwhile is never marked. Each press has an identity, so that a repeated request is one act.
 
 import * as server from "./server.js";
+import { text } from "./texts.js";
 
 const EARLY_MS = 1000;
 
 export const TEXTS = {
-  early: "Not marked: this study had just come up. Press R again to mark it.",
-  changed: "Not marked: the result has changed since it was shown. Look at the new one, then press R.",
-  noResult: "Not marked: there is no result yet.",
-  already: "It is read already. P puts it back on the list.",
-  read: (study) => `Marked as read: ${study}.`,
-  alsoRead: (names) => ` Read by ${names} too.`,
-  undo: "Undo",
-  back: (study) => `Back on the list: ${study}.`,
-  undone: (study) => `Taken back: ${study} is on the list again.`,
-  stays: (study, names) => `Taken back. ${study} stays off the list: read by ${names}.`,
+  early: text("reading.early"),
+  changed: text("reading.changed"),
+  noResult: text("reading.no_result"),
+  already: text("reading.already"),
+  read: (study) => text("reading.read", { study }),
+  alsoRead: (names) => ` ${text("reading.also_read", { names })}`,
+  undo: text("reading.undo"),
+  back: (study) => text("reading.back", { study }),
+  undone: (study) => text("reading.undone", { study }),
+  stays: (study, names) => text("reading.stays", { study, names }),
 };
 
 export class Readings {

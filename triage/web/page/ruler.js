@@ -1,24 +1,7 @@
 // A length between two points of the image, with what it means; none where the object does not say what a pixel is.
 
-const MEANINGS = {
-  geometry: "by Pixel Spacing, calibration GEOMETRY: for objects at the depth that was assumed, near the central ray",
-  fiducial: "by Pixel Spacing, calibration FIDUCIAL: for objects at the depth of the calibration object, near the central ray",
-  corrected: "by Pixel Spacing, which differs from that at the detector: corrected, and the object does not say how",
-  detector: "at the detector, magnified: shorter in the patient",
-  film: "on the scanned film, magnified: shorter in the patient",
-  undetermined: "by Pixel Spacing without calibration type: whether it was corrected for magnification is not known",
-};
-
-const WHY_NONE = {
-  not_stated: "the object states neither Pixel Spacing nor Imager Pixel Spacing",
-  no_numbers: "the spacing that the object states is none",
-  not_square: "its pixels are not square",
-  unknown_calibration: "its Pixel Spacing Calibration Type is neither GEOMETRY nor FIDUCIAL",
-  calibration_without_spacing: "it states a calibration type and no Pixel Spacing",
-  calibration_without_effect: "it is stated as calibrated, with the spacing at the detector",
-  larger_than_at_detector: "its Pixel Spacing is larger than that at the detector, which no projection is",
-  other_magnification: "its spacings and its magnification factor contradict each other",
-};
+import { text } from "./texts.js";
+import { fixed } from "./words.js";
 
 const COLOUR = "#ffd166";
 
@@ -58,8 +41,8 @@ export class Ruler {
   get text() {
     const stated = this.#view.image?.ruler;
     if (!this.#on || !stated) return "";
-    if (!stated.spacing) return `No ruler: ${WHY_NONE[stated.why_none]}.`;
-    return `${this.#millimetres(stated.spacing)} mm ${MEANINGS[stated.meaning]}`;
+    if (!stated.spacing) return text("ruler.none", { why: text(`no_ruler.${stated.why_none}`) });
+    return text("ruler.length", { length: this.#millimetres(stated.spacing), meaning: text(`ruler_means.${stated.meaning}`) });
   }
 
   /** Begin a line at a point of the canvas in CSS pixels; false if the drag is not the ruler's. */
@@ -112,6 +95,6 @@ export class Ruler {
 
   #millimetres([rows, columns]) {
     const length = Math.hypot((this.#to.x - this.#from.x) * columns, (this.#to.y - this.#from.y) * rows);
-    return length.toFixed(length < 100 ? 1 : 0);
+    return fixed(length, length < 100 ? 1 : 0);
   }
 }

@@ -1,6 +1,7 @@
 // Requests of the page to the server.
 
 import { asked, picture, posting, refusal } from "./asking.js";
+import { text } from "./texts.js";
 
 export { Refused } from "./asking.js";
 
@@ -71,9 +72,9 @@ async function answered(path, options = {}) {
   // Requests without user input must not extend the session.
   const idle = Date.now() - lastInput > 30_000 ? { "X-Triage-Idle": "1" } : {};
   const headers = { "X-Triage-Page": "1", ...options.headers, ...idle };
-  const answer = await asked(here(path), { ...options, headers }, "The server does not answer. What was saved before is not lost.");
+  const answer = await asked(here(path), { ...options, headers }, text("server.silent"));
   if (answer.ok) return answer;
   const page = answer.status === 401 && /^Form .*page="([^"]+)"/.exec(answer.headers.get("WWW-Authenticate") ?? "");
   if (page) return signIn(page[1]);
-  throw await refusal(answer);
+  throw await refusal(answer, text("server.answered", { status: String(answer.status) }));
 }

@@ -4,6 +4,7 @@
 
 import { at } from "./elements.js";
 import { isFirst } from "./list.js";
+import { text } from "./texts.js";
 import { shortMoment, ZONE } from "./words.js";
 
 export class Strip {
@@ -30,12 +31,13 @@ export class Strip {
     if (!this.#first) return;
     const outside = this.#outside();
     const some = Boolean(outside.high || outside.past_cap);
-    const verb = outside.high + outside.past_cap === 1 ? "is" : "are";
     at("outside").classList.toggle("some", some);
-    at("outside-text").textContent = some ? `${inWords(outside)} ${verb} not on the screen` : `${inWords(this.#first) || "No unread HIGH"}: none is hidden`;
+    at("outside-text").textContent = some
+      ? text("strip.outside", { count: outside.high + outside.past_cap, studies: inWords(outside) })
+      : text("strip.none_hidden", { studies: inWords(this.#first) || text("strip.no_high") });
     at("show-first").disabled = !some;
     at("stopped").hidden = !this.#since;
-    at("stopped-text").textContent = `No result since ${shortMoment(this.#since)} ${ZONE}; in order of arrival`;
+    at("stopped-text").textContent = text("strip.stopped", { time: `${shortMoment(this.#since)} ${ZONE}` });
   }
 
   #outside() {
@@ -55,8 +57,8 @@ export class Strip {
 }
 
 function inWords({ high, past_cap: pastCap }) {
-  const parts = [high && `${high.toLocaleString()} unread HIGH`, pastCap && `${pastCap.toLocaleString()} past the waiting cap`];
-  return parts.filter(Boolean).join(" and ");
+  const [first, late] = [high && text("strip.high", { count: high }), pastCap && text("strip.past_cap", { count: pastCap })];
+  return first && late ? text("strip.both", { first, late }) : first || late;
 }
 
 /** Numbers without the studies of `entries`. */

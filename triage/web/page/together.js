@@ -2,17 +2,8 @@
 
 import { at, element } from "./elements.js";
 import * as server from "./server.js";
+import { parts, text } from "./texts.js";
 import { moment } from "./words.js";
-
-const TEXTS = {
-  open: "Also open at ",
-  here: "another window",
-  unknown: "Who else has it open is not known now.",
-  unnamed: "another system",
-  readTitle: "Read by ",
-  changed: "The result has changed since it was shown here.",
-  show: "Show the new result",
-};
 
 export class Together {
   #standing = null;
@@ -23,7 +14,7 @@ export class Together {
     this.study = study;
     this.claim = claim;
     this.presence = presence;
-    at("together-show").textContent = TEXTS.show;
+    at("together-show").textContent = text("together.show");
     at("together-show").addEventListener("click", refresh);
   }
 
@@ -62,11 +53,11 @@ export class Together {
   render() {
     const { found, uid } = this.study;
     const others = uid ? this.presence.at(uid).map((name) => this.#name(name)) : [];
-    put("together-open", others.length ? [TEXTS.open, ...names(others)] : uid && !this.presence.known ? [TEXTS.unknown] : []);
+    put("together-open", others.length ? [`${text("together.open")} `, ...names(others)] : uid && !this.presence.known ? [text("together.unknown")] : []);
     const readers = this.readings.filter((each) => each.who !== this.presence.user);
-    put("together-read", readers.flatMap((each, index) => [index ? "; " : TEXTS.readTitle, element("bdi", {}, each.who || TEXTS.unnamed), `, ${moment(each.at)}`]));
+    put("together-read", readers.flatMap((each, index) => [index ? "; " : "", ...parts(index ? "together.too" : "together.read", { who: element("bdi", {}, each.who || text("claim.system")), when: moment(each.at) })]));
     const changed = Boolean(found && this.#standing && this.#standing.revision !== (found.decision?.revision ?? ""));
-    put("together-changed", changed ? [TEXTS.changed] : []);
+    put("together-changed", changed ? [text("together.changed")] : []);
     at("together-show").hidden = !changed;
     this.claim.show(uid, this.#standing?.claim, Boolean(found?.decision));
     at("put-back").hidden = !this.#standing?.read;
@@ -74,7 +65,7 @@ export class Together {
   }
 
   #name(user) {
-    return user === this.presence.user ? TEXTS.here : user;
+    return user === this.presence.user ? text("together.here") : user;
   }
 }
 

@@ -2,10 +2,9 @@
 
 import { at } from "./elements.js";
 import * as server from "./server.js";
-import { counted } from "./words.js";
+import { text } from "./texts.js";
 
 const ASK_MS = 5000;
-const TEXTS = { one: "unread HIGH study", many: "unread HIGH studies", none: "No unread HIGH", unknown: "Unread HIGH studies cannot be counted: look at the list" };
 
 async function ask() {
   const found = await server.get("/api/unread-high").catch((error) => {
@@ -13,7 +12,7 @@ async function ask() {
     return { unread_high: null };
   });
   const count = found.unread_high;
-  at("unread-high").textContent = count === null ? TEXTS.unknown : count ? counted(count, TEXTS.one, TEXTS.many) : TEXTS.none;
+  at("unread-high").textContent = count === null ? text("unread.unknown") : count ? text("unread.high", { count }) : text("strip.no_high");
   at("outside").classList.toggle("some", count !== 0);
 }
 

@@ -14,10 +14,10 @@ export function asked(path, options, silent) {
   });
 }
 
-/** Return the error of a response as Refused. */
-export async function refusal(answer) {
+/** Return the error of a response as Refused, with the message `unsaid` where the server says nothing. */
+export async function refusal(answer, unsaid = `The server answered ${answer.status}.`) {
   const content = await answer.json().catch(() => ({}));
-  return new Refused(answer.status, content.error || `The server answered ${answer.status}.`);
+  return new Refused(answer.status, content.error || unsaid);
 }
 
 /** Return the options of a request that sends `body` as JSON. */

@@ -185,9 +185,12 @@ export class View {
   get text() {
     if (!this.#image) return "";
     const { level, width, rising } = this.#window;
-    const inverted = rising === this.#image.white >= this.#image.black ? "" : ", inverted";
-    return `Zoom ${Math.round(this.#placement.zoom * 100)} %   Level ${Math.round(level)}   Width ${Math.round(width)}${inverted}`;
+    const inverted = rising !== this.#image.white >= this.#image.black;
+    return this.words({ zoom: Math.round(this.#placement.zoom * 100), level: Math.round(level), width: Math.round(width), inverted });
   }
+
+  /** The words for the state of the view. */
+  words = ({ zoom, level, width, inverted }) => `Zoom ${zoom} %   Level ${level}   Width ${width}${inverted ? ", inverted" : ""}`;
 
   /** Called after each drawing. */
   onDraw = () => {};

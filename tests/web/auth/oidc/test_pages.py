@@ -25,7 +25,8 @@ from tests.support.worklist_page import tagged
 from triage.errors import StartError
 from triage.spool.spool import Spool
 from triage.web.auth.oidc import document_cache
-from triage.web.auth.oidc.errors import PAGE_MESSAGES, SignInProblem
+from triage.web.auth.oidc.errors import SignInProblem
+from triage.web.languages import text
 
 SESSION, ATTEMPT = "__Host-triage", "__Host-triage-attempt"
 ROLES = {"reader_roles": ("radiology",), "admin_roles": ("pacs-admins",)}
@@ -55,6 +56,10 @@ def at(redis_server: RedisServer, spool: Spool, tmp_path: Path) -> Callable[...,
 def home(provider: IdentityProvider, at: Callable[..., Any]) -> Iterator[SignedInWeb]:
     with at(provider.issuer) as found:
         yield found
+
+
+def _message(problem: str) -> str:
+    return text("en", f"problem.{problem}")
 
 
 def wrong(answer: Any) -> str:
@@ -170,7 +175,7 @@ def test_answers_that_are_none_are_said_in_words(
         answer = visitor.come_back(f"{PAGE}sign-in/callback?state={state}{more}")
         assert wrong(answer) == word, more
         page = visitor.ask(answer.headers["location"].removeprefix(".."))
-        assert PAGE_MESSAGES[word] in page.text
+        assert _message(word) in page.text
         assert "script" not in page.text
     assert "patient" not in caplog.text
     assert provider.redeemed == []
@@ -206,7 +211,7 @@ def test_who_has_no_name_or_no_role_here_is_refused_with_words_and_written_down(
         visitor = Visitor(home.address)
         answer = visitor.sign_in(provider)
         assert wrong(answer) == word
-        assert PAGE_MESSAGES[word] in visitor.ask(answer.headers["location"].removeprefix("..")).text
+        assert _message(word) in visitor.ask(answer.headers["location"].removeprefix("..")).text
         assert visitor.ask("/api/session").status_code == 401
     assert attempts(home) == [("ann", "248289", "4"), ("ann", "248289", "4"), ("", "248289", "4")]
 
@@ -348,9 +353,7 @@ def test_a_provider_that_is_down_stops_nothing_and_is_asked_when_it_is_back(
         answer = Visitor(home.address).begin()
         assert wrong(answer) == SignInProblem.UNREACHABLE
         assert f"127.0.0.1:{port} did not answer" in caplog.text
-        assert (
-            PAGE_MESSAGES[SignInProblem.UNREACHABLE] in Visitor(home.address).ask(answer.headers["location"][2:]).text
-        )
+        assert _message(SignInProblem.UNREACHABLE) in Visitor(home.address).ask(answer.headers["location"][2:]).text
         assert home.count("sign_ins", outcome="failed") == 1
         with identity_provider(port) as back:
             visitor = Visitor(home.address)
@@ -432,7 +435,7 @@ def test_a_session_that_cannot_be_kept_is_none(home: SignedInWeb, provider: Iden
     visitor = Visitor(home.address)
     answer = visitor.sign_in(provider)
     assert wrong(answer) == SignInProblem.NOT_SAVED
-    assert PAGE_MESSAGES[SignInProblem.NOT_SAVED] in visitor.ask(answer.headers["location"].removeprefix("..")).text
+    assert _message(SignInProblem.NOT_SAVED) in visitor.ask(answer.headers["location"].removeprefix("..")).text
     assert attempts(home) == [("ann", "248289", "8")]
 
 

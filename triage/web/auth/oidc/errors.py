@@ -23,21 +23,6 @@ class SignInProblem(StrEnum):
     PLAIN_HTTP = "plain-http"
 
 
-PAGE_MESSAGES = {
-    SignInProblem.STALE: "This took too long, or began in another window: sign in again.",
-    SignInProblem.DENIED: "The identity provider did not let you in.",
-    SignInProblem.INVALID: "The response of the identity provider is not valid, and you are not signed in: tell "
-    "the administrator if it happens again.",
-    SignInProblem.UNREACHABLE: "The identity provider is not available: try again, and tell the "
-    "administrator if it goes on.",
-    SignInProblem.CROWDED: "Too many attempts to sign in: try again.",
-    SignInProblem.NOT_ASKED: "This workstation locks itself, and the identity provider did not ask again who you "
-    "are: sign in again, and tell the administrator if it goes on.",
-    SignInProblem.NO_NAME: "The identity provider does not send your name as expected: tell the administrator.",
-    SignInProblem.NO_ROLE: "You have no role here: ask the administrator for one.",
-    SignInProblem.NOT_SAVED: "You cannot be signed in, because your session cannot be saved: tell the administrator.",
-    SignInProblem.PLAIN_HTTP: "Over plain HTTP others can take over your session: open this page by https.",
-}
 _OUTCOMES = {
     SignInProblem.NOT_ASKED: SignInOutcome.REFUSED,
     SignInProblem.NO_NAME: SignInOutcome.REFUSED,
