@@ -171,7 +171,7 @@ def test_where_there_is_no_map_the_page_says_why(page: Page, place: tuple[str, S
     page.keyboard.press("m")
     expect(page.locator("#toast")).to_have_text("No activation map: rsna-adult 1 has no activation map.")
     assert view_state(page)["overlay"] is None
-    expect(page.locator("#map")).to_have_attribute("title", "No activation map: rsna-adult 1 has no activation map")
+    expect(page.locator("#map")).to_have_attribute("title", "No activation map: rsna-adult 1 has no activation map.")
 
 
 def test_a_map_of_another_score_than_the_page_says_renews_what_it_says(page: Page, place: tuple[str, Sources]):
