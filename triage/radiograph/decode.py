@@ -120,11 +120,9 @@ def _guarded(decode: Callable[[], Radiograph], failure: str) -> Radiograph | Rej
         return Rejected(error.reason, str(error))
     except MemoryError:  # ours, and not the object's
         raise
-    except cv2.error as error:
-        if error.code == cv2.Error.StsNoMem:
-            raise MemoryError from error
-        return Rejected(Reason.UNDECODABLE, f"{failure} ({cause(error)})")
     except Exception as error:  # decoders raise many kinds for broken bytes
+        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
+            raise MemoryError from error
         return Rejected(Reason.UNDECODABLE, f"{failure} ({cause(error)})")
 
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import uvicorn
 
@@ -119,13 +119,22 @@ def run(
     control = access_control(settings.host, access, spool, monitoring.metrics, hosts)
     listening = listen(settings.host, settings.port)
     with client(redis.url, redis.timeout_s) as connection, listening:
-        worklist = Worklist(connection)
-        sources = Sources(spool, connection, worklist, options.waiting_cap_s, time.time, running=running)
-        sources = replace(sources, maps=settings.activation_map, patient_names=settings.patient_names)
-        sources = replace(sources, links=site_links(settings), paging=options.paging, cards=options.cards)
-        sources = replace(sources, adjudication=options.adjudication, language=settings.language)
-        if settings.ups:
-            sources = replace(sources, workitems=Workitems(spool, settings.ups_worklist_label, options.low))
+        sources = Sources(
+            spool,
+            connection,
+            Worklist(connection),
+            options.waiting_cap_s,
+            time.time,
+            maps=settings.activation_map,
+            running=running,
+            links=site_links(settings),
+            paging=options.paging,
+            patient_names=settings.patient_names,
+            workitems=Workitems(spool, settings.ups_worklist_label, options.low) if settings.ups else None,
+            cards=options.cards,
+            adjudication=options.adjudication,
+            language=settings.language,
+        )
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, peers, control, monitoring)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
