@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
-from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import tagged
 from triage.cli import triage as cli
 from triage.decision.types import Tag
@@ -37,12 +35,6 @@ from triage.worklist.workitem_store import Workitems, read_state, workitem_uid
 
 ANN, BOB, EVE = (Person(name, 2e9, admin=name == "bob") for name in ("ann", "bob", "eve"))
 HOSTILE = 'R^\\=\n<b>"עברית"</b>' + "x" * 90
-
-
-@pytest.fixture
-def index(redis_server: RedisServer) -> Iterator[Worklist]:
-    with redis_server.client() as client:
-        yield Worklist(client)
 
 
 @pytest.fixture

@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from tests.support.redis_server import RedisServer
-from tests.support.worklist_page import tagged
 from triage.decision.records import to_record
-from triage.decision.types import Tag, TriageDecision
+from triage.decision.types import TriageDecision
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.reader_act import Act, Marking, Via, leaving_act, readers_of
 from triage.worklist.reader_acts import NoSuchActError, ResultChangedError, acts_of, mark, undo
 
 PRESS, OTHER = "a" * 16, "b" * 16
-
-
-@pytest.fixture
-def index(redis_server: RedisServer) -> Iterator[Worklist]:
-    with redis_server.client() as client:
-        yield Worklist(client)
-
-
-@pytest.fixture
-def study(spool: Spool, index: Worklist) -> TriageDecision:
-    return tagged(spool, index, 1, Tag.ABNORMAL)
 
 
 def reading(who: str = "ann", press: str = PRESS, seen: str = "") -> Marking:

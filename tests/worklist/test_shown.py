@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import decided, tagged
 from triage.decision.records import to_record
 from triage.decision.types import Tag, TriageDecision
@@ -22,17 +20,6 @@ from triage.worklist.tag_visibility import note_beginning, visibility_of
 
 ROW = (Item.TAG, Item.ORDER)
 AT = 2e9
-
-
-@pytest.fixture
-def index(redis_server: RedisServer) -> Iterator[Worklist]:
-    with redis_server.client() as client:
-        yield Worklist(client)
-
-
-@pytest.fixture
-def study(spool: Spool, index: Worklist) -> TriageDecision:
-    return tagged(spool, index, 1, Tag.ABNORMAL)
 
 
 def look(at: float, who: str = "ann", place: Place = Place.STUDY, revision: str = "") -> Look:

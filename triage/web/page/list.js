@@ -20,12 +20,15 @@ export class List {
   #adding = false;
   #made = new Map(); // by study: its row, and what it was made of
   #head = ""; // the columns of the head
+  #tell = () => {}; // fulfils `came`
 
   /** `open` shows a study, `arrangement` has columns, order and filter. */
   constructor(open, arrangement) {
     this.open = open;
     this.arrangement = arrangement;
     this.found = { outside: NOTHING };
+    /** Fulfilled when the first list has come. */
+    this.came = new Promise((fulfil) => (this.#tell = fulfil));
     at("rows").addEventListener("click", (event) => {
       const row = event.target.closest("tr");
       if (row) this.#choose(row.dataset.uid, true);
@@ -82,6 +85,7 @@ export class List {
     if (!this.#entries.some((each) => each.study_instance_uid === this.#selected)) this.#fall();
     this.#render();
     this.onFound(found);
+    this.#tell();
     if (found.complete === false) setTimeout(() => asking === this.#asking && this.again(() => this.refresh()), 2000);
   }
 

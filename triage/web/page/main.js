@@ -162,7 +162,7 @@ function markRead(event) {
 /** Wait for the list, which comes after the picture: it says which study is next. */
 async function listCame() {
   if (!list.found.entries) list.refresh().catch(() => {});
-  for (let waited = 0; !list.found.entries && waited < 5000; waited += 50) await new Promise((go) => setTimeout(go, 50));
+  await Promise.race([list.came, new Promise((go) => setTimeout(go, 5000))]);
 }
 
 async function saveRead(read, inStudy) {
