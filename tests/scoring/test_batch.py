@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import cv2
 import pytest
 from prometheus_client import CollectorRegistry
 from pydicom import dcmread
@@ -38,7 +39,7 @@ from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring import batch
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer, DecisionOutputs, FailedInstance, ScoringResources, open_file
+from triage.scoring.batch import BatchScorer, DecisionOutputs, FailedInstance, OpenError, ScoringResources, open_file
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
@@ -373,6 +374,22 @@ def quote_the_patient(path: Path, *arguments: Any) -> Any:
 
     with patch("triage.scoring.batch.prepare", prepare):
         return open_file(path, *arguments)
+
+
+@pytest.mark.parametrize("place", ["triage.scoring.assess.preprocess", "triage.radiograph.decode.stored_values"])
+def test_opencv_s_want_of_memory_is_said_wherever_it_happens(
+    bench: Bench, sessions: dict[str, ModelSession], monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    def starve(*_: Any, **__: Any) -> None:
+        error = cv2.error("OpenCV: Failed to allocate 23321856 bytes")
+        error.code = cv2.Error.StsNoMem
+        raise error
+
+    stored = bench.spool.waiting_object(receive(bench.spool, a_chest()))
+    cards = {name: session.card for name, session in sessions.items()}
+    monkeypatch.setattr(place, starve)
+    with pytest.raises(OpenError, match="more memory than one image may"):
+        open_file(stored, cards, AssessmentPolicy())
 
 
 def test_records_that_cannot_be_read_cost_their_own_study_only(bench: Bench) -> None:

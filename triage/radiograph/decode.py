@@ -26,6 +26,7 @@ from triage.radiograph.frames import check_one_image
 from triage.radiograph.grayscale import grey_table
 from triage.radiograph.jpeg import SOI, decode_jpeg
 from triage.radiograph.mask import valid_pixels
+from triage.radiograph.memory_errors import memory_errors
 from triage.radiograph.png import SIGNATURE, check_png
 from triage.radiograph.samples import PLUGINS, stored_values
 from triage.radiograph.types import Array, Attributes, FloatImage, Radiograph, Rejected
@@ -115,14 +116,13 @@ def decode_file(data: bytes) -> Radiograph | Rejected:
 def _guarded(decode: Callable[[], Radiograph], failure: str) -> Radiograph | Rejected:
     """Return what ``decode`` returns, or the reason why it raises. Raises MemoryError only."""
     try:
-        return decode()
+        with memory_errors():
+            return decode()
     except UndecodableError as error:
         return Rejected(error.reason, str(error))
     except MemoryError:  # ours, and not the object's
         raise
     except Exception as error:  # decoders raise many kinds for broken bytes
-        if isinstance(error, cv2.error) and error.code == cv2.Error.StsNoMem:
-            raise MemoryError from error
         return Rejected(Reason.UNDECODABLE, f"{failure} ({cause(error)})")
 
 

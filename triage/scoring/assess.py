@@ -19,6 +19,7 @@ from triage.radiograph.body_part import part_of
 from triage.radiograph.crop import WHOLE, Edges, Rectangle, content
 from triage.radiograph.decode import decode_picture, decode_pixels, is_picture, open_dicom
 from triage.radiograph.eligibility import ineligible, view_of
+from triage.radiograph.memory_errors import memory_errors
 from triage.radiograph.orientation import UPRIGHT, Orientation, orientation_of
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.preprocess import PreprocessSpec, preprocess
@@ -95,7 +96,7 @@ def prepare(
     model_name: str | None = None,
     pictures: bool = False,
 ) -> PreparedImage:
-    """Decode an object, choose its model, and make its model input. Never raises for bad bytes.
+    """Decode an object, choose its model, and make its model input. Never raises for bad bytes; MemoryError.
 
     Args:
         data: The bytes of a DICOM file.
@@ -105,13 +106,20 @@ def prepare(
         model_name: The model to use whatever the age.
         pictures: Accept bare PNG and JPEG files; the caller asserts that they are frontal images of the chest.
     """
+    with memory_errors():
+        if pictures and is_picture(data):
+            return _prepare_picture(data, cards, policy, model_name)
+        return _prepare_dicom(data, cards, policy, calling_ae_title, model_name)
+
+
+def _prepare_picture(
+    data: bytes, cards: Mapping[str, ModelCard], policy: AssessmentPolicy, model_name: str | None
+) -> PreparedImage:
     stages: dict[str, float] = {}
-    if pictures and is_picture(data):
-        with _timed(stages, "decode"):
-            radiograph = decode_picture(data)
-        known = PreparedImage(Attributes(), View.FRONTAL, Part.CHEST, stages=stages)
-        return _for_model(radiograph, known, cards, policy, model_name)
-    return _prepare_dicom(data, cards, policy, calling_ae_title, model_name)
+    with _timed(stages, "decode"):
+        radiograph = decode_picture(data)
+    known = PreparedImage(Attributes(), View.FRONTAL, Part.CHEST, stages=stages)
+    return _for_model(radiograph, known, cards, policy, model_name)
 
 
 def _prepare_dicom(
