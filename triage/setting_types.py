@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated
@@ -33,6 +34,21 @@ def _named_share(text: str) -> str:
     raise ValueError(f"{text!r} is no NAME=SHARE with a share between 0 and 1, as rsna-adult=0.12")
 
 
+def _proxy_network(text: str) -> str:
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError as error:
+        raise ValueError(f"{text!r} is neither an address nor a network: {error}") from error
+    if network.prefixlen == 0:
+        raise ValueError(f"{text} is everybody: name the proxy's own address")
+    if any(ipaddress.ip_address(own) in network for own in ("127.0.0.1", "::1")):
+        raise ValueError(
+            f"{text} is where this machine's own programs come from (canary, triage send), and they send no header: "
+            "have the proxy connect from another address (HAProxy: source 127.0.0.2)"
+        )
+    return text
+
+
 LOOPBACK_NAMES = ("127.0.0.1", "::1", "localhost")
 """Hosts that are this machine."""
 # The plain addresses of RFC 5321, 4.1.2, and nothing that could be read as two, or as a header.
@@ -47,6 +63,7 @@ Pattern = Annotated[str, StringConstraints(min_length=1), AfterValidator(_regula
 Word = Annotated[str, StringConstraints(min_length=1, max_length=64), AfterValidator(_word)]
 NamedShare = Annotated[str, AfterValidator(_named_share)]
 OptionalPath = Annotated[Path | None, BeforeValidator(lambda given: None if given == "" else given)]
+ProxyNetwork = Annotated[str, AfterValidator(_proxy_network)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 

@@ -22,6 +22,7 @@ from triage.channels.base import DeliveryStatus
 from triage.cli import triage as cli
 from triage.decision.reasons import LISTED_NOT_COUNTED, Reason
 from triage.delivery.deliverer import UNREACHABLE
+from triage.dicom.proxy_header import HeaderFault
 from triage.metrics.labels import Ending, ModelState, NoRequest, Rejection, SignInOutcome, StoreOutcome, ViewCheck
 from triage.metrics.reference import GROUPS
 from triage.metrics.registry import MetricGroup
@@ -116,7 +117,7 @@ def test_every_figure_that_is_asked_for_exists():
 
 def test_every_label_value_that_is_asked_for_can_occur():
     closed = {
-        "reason": {*Reason, *Rejection},
+        "reason": {*Reason, *Rejection, *HeaderFault},
         "outcome": {*StoreOutcome, *DeliveryStatus, UNREACHABLE, *SignInOutcome, *ViewCheck, "written", "failed"},
         "how": {*Ending},
         "why": {*NoRequest},

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, partial
 from io import BytesIO
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,15 @@ from tests.fuzz.http_requests import requests as requests_of_http
 from tests.fuzz.pixel_data import objects, pixel_data
 from tests.support.certificates import authority, client_context
 from tests.support.dicom_peer import DX, a_data_set, associate_rq, command, encoded
+from tests.support.proxy_headers import NOOP, checked, local, value
+from tests.support.proxy_headers import header as header_of_proxy
 from triage.dicom.association_request import MalformedRequestError, read_request
 from triage.dicom.byte_source import MemorySource
 from triage.dicom.data_set import read_header, survey_file
 from triage.dicom.header_scan import read_identity, read_pixel_count
 from triage.dicom.part10 import Receipt, header
+from triage.dicom.peer_address import plain
+from triage.dicom.proxy_header import FIXED_LENGTH, HeaderFault, parse, rest_length
 from triage.dicom.tls import ServerTLS
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.dicom.upper_layer import UpperLayerConnection
@@ -57,6 +62,7 @@ from triage.radiograph.png import check_png
 from triage.radiograph.types import Rejected
 from triage.radiograph.undecodable import UndecodableError
 from triage.report_labeller.reports import ReportError, read_report_table
+from triage.runtime.proxy_protocol import ProxyProtocol
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
 from triage.validation.cohort.manifest import ManifestError, read_manifest
@@ -191,6 +197,42 @@ def secured() -> list[bytes]:
     with suppress(ssl.SSLWantReadError):
         client.do_handshake()
     return [*(b"\1" + each for each in conversations()), b"\0" + hello.read(), b"\0" + conversations()[0]]
+
+
+# In front of the upper layer and of MLLP: the header of a TCP proxy.
+
+
+def proxy_header(data: bytes) -> None:
+    """A proxy's connection is a peer's or closed, and what follows its header is left where it is."""
+    faults: list[HeaderFault] = []
+    rules = ProxyProtocol.of(["10.0.0.5"], faults.append)
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    with ours, theirs:
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+        theirs.sendall(data[: 1 << 16])
+        theirs.shutdown(socket.SHUT_WR)
+        peer = rules.peer(ours, "10.0.0.5")
+        if peer is None:
+            assert len(faults) <= 1
+            return
+        assert not faults and plain(peer) == ip_address(peer)
+        length = FIXED_LENGTH + rest_length(data[:FIXED_LENGTH])
+        named = parse(data[:length]).address
+        assert peer in (named, "10.0.0.5") and (peer == named or not named or ip_address(named).is_loopback)
+        assert b"".join(iter(lambda: ours.recv(1 << 16), b"")) == data[length : 1 << 16]
+
+
+def proxied() -> list[bytes]:
+    values = value(NOOP, b"pad") + value(0x05, b"id")
+    request = conversations()[0]
+    return [
+        header_of_proxy("10.1.2.3", values=values) + request,
+        header_of_proxy("2001:db8::7") + request,
+        checked("10.1.2.3", values),
+        local(values) + request,
+        local(),
+        request,
+    ]
 
 
 def _pdu(kind: int, body: bytes) -> bytes:
@@ -380,6 +422,7 @@ def csvs() -> list[bytes]:
 TARGETS = {
     "upper_layer": Target(upper_layer, conversations, 300),
     "behind_tls": Target(behind_tls, secured, 200),
+    "proxy_header": Target(proxy_header, proxied, 2000),
     "association_request": Target(association_request, requests, 2000),
     "header_scan": Target(header_scan, data_sets, 400),
     "decoders_front": Target(decoders_front, codestreams, 2000),

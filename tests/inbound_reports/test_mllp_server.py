@@ -13,6 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.certificates import Authority, Certificate, authority, client_context
+from tests.support.proxy_headers import header
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, plain, report, station
 from tests.support.studies import a_study
@@ -123,6 +124,29 @@ def test_connections_that_were_left_open_keep_no_sender_out(redis_server: RedisS
         assert place.listed() == set()
         for each in idle:
             each.close()
+
+
+def test_behind_a_proxy_the_peer_s_own_address_counts(redis_server: RedisServer, spool: Spool) -> None:
+    a_study(spool)
+    behind = {"proxy_protocol_from": ("127.0.0.2",), "source_addresses": ("10.1.2.3",)}
+    with station(redis_server, spool, **behind) as place:
+        for first in (header("10.1.2.4"), framed(report()), b""):  # another peer; no header; no address of its own
+            with proxied(place.port) as sender:
+                sender.sendall(first + framed(report()))
+                assert ended(sender)
+        with proxied(place.port, "127.0.0.3") as stranger:
+            assert ended(stranger)
+        assert place.counted("read") == 0
+        with proxied(place.port) as sender:
+            sender.sendall(header("10.1.2.3") + framed(report()))
+            assert answered(sender).code == "AA"
+        assert place.listed() == set()
+        refused = place.registry.get_sample_value("cxr_triage_proxy_headers_refused_total", {"reason": "missing"})
+        assert refused == 2
+
+
+def proxied(port: int, source: str = "127.0.0.2") -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
 
 
 def test_only_addresses_of_the_settings_may_connect(redis_server: RedisServer, spool: Spool) -> None:

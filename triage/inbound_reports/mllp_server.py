@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import ssl
@@ -11,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+from triage.dicom.peer_address import Network, plain
 from triage.dicom.tls import ServerTLS, TLSFailure, explain, failure_of
 from triage.errors import cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
@@ -19,8 +19,6 @@ from triage.runtime.logs import seldom
 
 _AT_ONCE = 1 << 16
 _LOOK_S = 0.5
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 logger = logging.getLogger(__name__)
@@ -60,7 +58,7 @@ class MLLPServer:
 
     def begin(self, accepted: socket.socket, address: str, tls: ServerTLS | None) -> Sender | None:
         """Return the conversation with a peer that has connected; None for one that may not."""
-        if self.networks and not any(_plain(address) in each for each in self.networks):
+        if self.networks and not any(plain(address) in each for each in self.networks):
             logger.warning(
                 "connections from %s are closed: it is not among reports.source_addresses",
                 address,
@@ -165,12 +163,6 @@ class Sender:
             return
         connection.settimeout(self._bounds.message_timeout_s)
         connection.sendall(framed(content))
-
-
-def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    """The address of a peer; of an IPv4 peer at a port of IPv6 the one that the settings mean."""
-    found = ipaddress.ip_address(address.partition("%")[0])
-    return getattr(found, "ipv4_mapped", None) or found
 
 
 def _received(connection: socket.socket) -> bytes | None:

@@ -8,13 +8,15 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from triage.dicom.peer_address import Network
 from triage.dicom.tls import ServerTLS
 from triage.errors import StartError
-from triage.inbound_reports.mllp_server import MessageLimits, MLLPServer, Network
+from triage.inbound_reports.mllp_server import MessageLimits, MLLPServer
 from triage.inbound_reports.receiver import ReportReceiver
 from triage.metrics.reports import ReportMetrics
 from triage.metrics.tls import ServerTLSMetrics
 from triage.runtime.accept_loop import AcceptLoop, ListeningPort
+from triage.runtime.proxy_protocol import ProxyProtocol
 from triage.runtime.sockets import open_port
 from triage.settings.sections.reports import ReportsSettings
 
@@ -76,8 +78,11 @@ def _listen(settings: ReportsSettings, receiver: ReportReceiver, metrics: Report
         lambda failure: metrics.tls_failures.labels(failure).inc(),
     )
     tls = server_tls(settings, metrics)
+    if settings.proxy_protocol_from:
+        metrics.begin_at_zero()
     with open_port(settings.host, settings.port, shared=False, setting="reports.port") as port:
-        loop = AcceptLoop(server.begin, server.superfluous, metrics.report_connections.set)
+        proxies = ProxyProtocol.of(settings.proxy_protocol_from, metrics.count_refused_header)
+        loop = AcceptLoop(server.begin, server.superfluous, metrics.report_connections.set, proxies)
         lifecycle.listening(int(port.getsockname()[1]))
         lifecycle.started()
         logger.info("reports: MLLP%s on %s:%d", " over TLS" if tls else "", *port.getsockname()[:2])

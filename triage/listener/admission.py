@@ -6,6 +6,7 @@ import ipaddress
 from dataclasses import dataclass
 
 from triage.dicom.association_request import APPLICATION_CONTEXT_NAME, AssociationRequest
+from triage.dicom.peer_address import Network, plain
 from triage.errors import StartError
 from triage.listener.settings import ListenerSettings
 from triage.metrics.labels import Rejection
@@ -31,7 +32,6 @@ def admission_policy(settings: ListenerSettings, own_ae_title: str = "") -> Admi
 
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,14 @@ class AdmissionPolicy:
 
         False for this machine's own addresses if we have an AE title of our own: the request decides.
         """
-        address = _address(peer)
+        address = plain(peer)
         return not self._is_in_networks(address) and not (self.own_ae_title and self._is_here(address))
 
     def refusal(self, request: AssociationRequest, peer: str) -> Rejection | None:
         """Return why the peer at address ``peer`` may not associate; None if it may."""
         if request.application_context != APPLICATION_CONTEXT_NAME:
             return Rejection.OTHER
-        address = _address(peer)
+        address = plain(peer)
         own = bool(self.own_ae_title) and request.calling_ae_title == self.own_ae_title and self._is_here(address)
         if not own and not self._is_in_networks(address):
             return Rejection.SOURCE_ADDRESS
@@ -76,9 +76,3 @@ class AdmissionPolicy:
 
     def _is_here(self, address: Address) -> bool:
         return address.is_loopback or str(address) == self.own_address
-
-
-def _address(peer: str) -> Address:
-    address = ipaddress.ip_address(peer.split("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address

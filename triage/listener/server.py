@@ -22,6 +22,7 @@ from triage.metrics.labels import NoRequest, Rejection
 from triage.queue.names import Queued
 from triage.radiograph.decode import TRANSFER_SYNTAXES
 from triage.runtime.accept_loop import AcceptLoop, ListeningPort
+from triage.runtime.proxy_protocol import ProxyProtocol
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,11 @@ class StorageSCP:
         self._metrics = targets.patients.metrics
         self._enqueuer = Enqueuer(enqueue, self._metrics)
         self._slots = AssociationSlots(settings.max_associations, settings.max_associations_per_address)
-        self._connections: AcceptLoop[Association] = AcceptLoop(self._begin, self._slots.superfluous)
+        self._connections: AcceptLoop[Association] = AcceptLoop(
+            self._begin,
+            self._slots.superfluous,
+            proxies=ProxyProtocol.of(settings.proxy_protocol_from, self._metrics.count_refused_header),
+        )
         self._stopping = False
         self._node = LocalNode(
             targets=targets,
@@ -77,6 +82,8 @@ class StorageSCP:
         """Open the ports, which ``stack`` closes, and call ``listening`` with each. Raises StartError."""
         for reason in NoRequest:  # a series that begins with its first count would not show as an increase
             self._metrics.association_requests_failed.labels(reason)
+        if self._settings.proxy_protocol_from:
+            self._metrics.begin_at_zero()
         ports = open_ports(self._settings, stack, self._metrics)
         for each in ports:
             host, port = each.port.getsockname()[:2]

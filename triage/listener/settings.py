@@ -8,7 +8,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from triage.setting_types import AETitle, Port, Section
+from triage.setting_types import AETitle, Port, ProxyNetwork, Section
 
 _CORES_EACH = 4
 """Hashing and the copies of the kernel, which run next to each other in one process, take most of a listener's time: on
@@ -55,6 +55,12 @@ class ListenerSettings(Section):
     source_addresses: tuple[str, ...] = Field(
         (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
     )
+    proxy_protocol_from: tuple[ProxyNetwork, ...] = Field(
+        (),
+        description="Addresses or networks (CIDR) of TCP proxies (HAProxy: `send-proxy-v2`): each connection from "
+        "there has to begin with a header of the PROXY protocol, version 2, and is that of the peer which it names, "
+        "for `source_addresses`, quotas, logs and receipts. From any other address such a header is not taken.",
+    )
     processes: int = Field(
         0,
         ge=0,
@@ -72,7 +78,7 @@ class ListenerSettings(Section):
         40,
         ge=1,
         description="Of them from one address: the rest stays for others. Where all senders come through one address "
-        "(a proxy's), as many as `max_associations`.",
+        "(a NAT's, or a proxy's that is not in `proxy_protocol_from`), as many as `max_associations`.",
     )
     max_pdu_bytes: int = Field(
         131072, ge=4096, le=1048576, description="Maximum PDU length that we offer to receive, in bytes."

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from triage.metrics.labels import FAST_SECONDS
 from triage.metrics.process import ProcessMetrics
+from triage.metrics.proxies import ProxyMetrics
 from triage.metrics.registry import counter, gauge, histogram
 from triage.metrics.tls import ServerTLSMetrics
 
 
-class ListenerMetrics(ProcessMetrics, ServerTLSMetrics):
+class ListenerMetrics(ProcessMetrics, ServerTLSMetrics, ProxyMetrics):
     """Associations and objects received.
 
     {calling_ae_title}: see ``bounded``. {transfer_syntax}: a negotiated UID or other. {outcome}: StoreOutcome.

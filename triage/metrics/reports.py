@@ -6,11 +6,12 @@ from prometheus_client import CollectorRegistry
 
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.process import ProcessMetrics
+from triage.metrics.proxies import ProxyMetrics
 from triage.metrics.registry import counter, gauge
 from triage.metrics.tls import ServerTLSMetrics
 
 
-class ReportMetrics(ProcessMetrics, ServerTLSMetrics):
+class ReportMetrics(ProcessMetrics, ServerTLSMetrics, ProxyMetrics):
     """Report messages and completed workitems.
 
     {outcome} of reports: ReportOutcome; of polls: ok, failed. {destination}: names from the settings only.

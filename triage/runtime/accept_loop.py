@@ -8,17 +8,21 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 from triage.dicom.tls import ServerTLS
 from triage.errors import cause
 from triage.runtime.logs import seldom
+from triage.runtime.proxy_protocol import NO_PROXIES, ProxyProtocol
 
 logger = logging.getLogger(__name__)
 
 _POLL_S = 0.5  # for the end of the process
 _RETRY_S = 0.05  # without a free descriptor the next attempt fails as well
+_MOST_AWAITED = 200  # connections of proxies without their header yet; it comes with the connection
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,7 @@ class ServedConnection(Protocol):
 
 
 C = TypeVar("C", bound=ServedConnection)
+T = TypeVar("T")
 
 
 class AcceptLoop(Generic[C]):
@@ -47,10 +52,11 @@ class AcceptLoop(Generic[C]):
 
     Args:
         begin: Makes a connection from an accepted socket, the address of its peer and the TLS of the port. It must not
-            wait for the peer. None: it has closed the socket.
+            wait for the peer. None: it has closed the socket. For one call at a time, from any thread.
         choose_surplus: Called first, with the open connections, the oldest first and without those that it has already
             chosen; the one that it returns is ended, so that idle connections leave room for new ones.
         on_count: Called with the number of open connections whenever that changes.
+        proxies: TCP proxies whose connections are those of the peers that their headers name.
     """
 
     def __init__(
@@ -58,11 +64,15 @@ class AcceptLoop(Generic[C]):
         begin: Callable[[socket.socket, str, ServerTLS | None], C | None],
         choose_surplus: Callable[[Sequence[C]], C | None] = lambda open_now: None,
         on_count: Callable[[int], object] = lambda count: None,
+        proxies: ProxyProtocol = NO_PROXIES,
     ) -> None:
         self._begin, self._choose_surplus, self._on_count = begin, choose_surplus, on_count
+        self._proxies = proxies
         self._connections: dict[threading.Thread, C] = {}
+        self._awaited: dict[threading.Thread, socket.socket] = {}  # of proxies, without their header yet
         self._ending: list[C] = []  # chosen as surplus; their threads may take a while to end
         self._lock = threading.Lock()
+        self._entering = threading.Lock()  # who is surplus is chosen for one that enters at a time
 
     def run(self, ports: Sequence[ListeningPort], stopping: Callable[[], bool]) -> None:
         """Accept at ``ports`` until ``stopping()``.
@@ -92,34 +102,69 @@ class AcceptLoop(Generic[C]):
     def join(self, seconds: float) -> None:
         """Wait until all have ended, ``seconds`` at most."""
         deadline = time.monotonic() + seconds
-        while self.open() and time.monotonic() < deadline:
+        while (self._connections or self._awaited) and time.monotonic() < deadline:
             time.sleep(0.02)
 
     def break_off(self) -> None:
         """End all open connections."""
+        with self._lock:
+            awaited = list(self._awaited.values())
+        for waiting in awaited:
+            _shut(waiting)
         for each in self.open():
             each.break_off()
 
     def _accept(self, port: ListeningPort) -> bool:
         """Accept one connection, if one waits. Return True if there was one."""
         try:
-            accepted, address = port.port.accept()
+            accepted, (address, *_) = port.port.accept()
         except BlockingIOError:  # another process or thread has accepted it
             return False
         except OSError as error:  # out of file descriptors, or the peer is gone
             logger.warning("a connection could not be accepted: %s", cause(error), extra=seldom())
             time.sleep(_RETRY_S)
             return False
+        if self._proxies.expects_header(address):
+            self._await_header(accepted, address, port.tls)
+            return True
+        with self._entering:
+            if (connection := self._begun(accepted, address, port.tls)) is not None:
+                thread = _thread(self._serve, connection, address)
+                self._enter(thread, connection)
+                self._start(thread, accepted, address)
+        return True
+
+    def _await_header(self, accepted: socket.socket, proxy: str, tls: ServerTLS | None) -> None:
+        """Start the thread of a proxy's connection, which reads the header first: no other connection waits for it."""
+        thread = _thread(self._serve_proxied, partial(self._begun_behind, accepted, proxy, tls), proxy)
+        with self._lock:
+            if len(self._awaited) >= _MOST_AWAITED:
+                _shut(self._awaited.pop(next(iter(self._awaited))))
+            self._awaited[thread] = accepted
+        self._start(thread, accepted, proxy)
+
+    def _begun(self, accepted: socket.socket, address: str, tls: ServerTLS | None) -> C | None:
+        """Return the connection of a peer, after room was made for it; None if its socket was closed."""
         self._end_surplus()
         try:
-            connection = self._begin(accepted, address[0], port.tls)
+            return self._begin(accepted, address, tls)
         except Exception as error:  # the edge: a peer that is gone, or a defect, must not end the loop
-            logger.warning("the connection of %s was closed: %s", address[0], error, extra=seldom(type(error).__name__))
+            logger.warning("the connection of %s was closed: %s", address, error, extra=seldom(type(error).__name__))
             accepted.close()
-            return True
-        if connection is not None:
-            self._start(connection, accepted, address[0])
-        return True
+            return None
+
+    def _begun_behind(self, accepted: socket.socket, proxy: str, tls: ServerTLS | None) -> C | None:
+        """Return the connection of the peer that a proxy's header names; None if its socket was closed."""
+        address = self._proxies.peer(accepted, proxy)
+        if address is None:
+            accepted.close()
+            return None
+        thread = threading.current_thread()
+        thread.name = f"peer {address}"
+        with self._entering:
+            if (connection := self._begun(accepted, address, tls)) is not None:
+                self._enter(thread, connection)
+        return connection
 
     def _end_surplus(self) -> None:
         open_now = self.open()
@@ -128,11 +173,13 @@ class AcceptLoop(Generic[C]):
             self._ending.append(surplus)
             surplus.break_off()
 
-    def _start(self, connection: C, accepted: socket.socket, address: str) -> None:
-        thread = threading.Thread(target=self._serve, args=(connection,), name=f"peer {address}", daemon=True)
+    def _enter(self, thread: threading.Thread, connection: C) -> None:
         with self._lock:
+            self._awaited.pop(thread, None)
             self._connections[thread] = connection
             self._on_count(len(self._connections))
+
+    def _start(self, thread: threading.Thread, accepted: socket.socket, address: str) -> None:
         try:
             thread.start()
         except RuntimeError as error:  # the system permits no more threads: this peer has to try again
@@ -146,7 +193,24 @@ class AcceptLoop(Generic[C]):
         finally:
             self._forget(threading.current_thread())
 
+    def _serve_proxied(self, begun: Callable[[], C | None]) -> None:
+        try:
+            if (connection := begun()) is not None:
+                connection.serve()
+        finally:
+            self._forget(threading.current_thread())
+
     def _forget(self, thread: threading.Thread) -> None:
         with self._lock:
+            self._awaited.pop(thread, None)
             self._connections.pop(thread, None)
             self._on_count(len(self._connections))
+
+
+def _thread(serve: Callable[[T], None], of: T, address: str) -> threading.Thread:
+    return threading.Thread(target=serve, args=(of,), name=f"peer {address}", daemon=True)
+
+
+def _shut(waiting: socket.socket) -> None:
+    with suppress(OSError):  # gone already
+        waiting.shutdown(socket.SHUT_RDWR)

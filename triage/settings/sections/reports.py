@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from triage.hl7.text import named
-from triage.setting_types import OptionalPath, Port, Section
+from triage.setting_types import OptionalPath, Port, ProxyNetwork, Section
 
 Where = Literal["OBR-18", "OBR-19", "OBR-20", "OBR-3", "OBR-2", "ORC-3", "ORC-2"]
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -24,6 +24,9 @@ class ReportsSettings(Section):
     )
     source_addresses: tuple[str, ...] = Field(
         (), description="Addresses or networks (CIDR) that may connect; empty lets all in."
+    )
+    proxy_protocol_from: tuple[ProxyNetwork, ...] = Field(
+        (), description="Addresses or networks (CIDR) of TCP proxies, as listener.proxy_protocol_from."
     )
     sending_applications: tuple[str, ...] = Field(
         (), description="MSH-3 of messages that are taken; empty takes all. Others are answered AE."
