@@ -89,7 +89,7 @@ def _files(stage: Path, checkout: Path, version: str, when: int) -> None:
         texts[f"usr/share/doc/cxr-triage/{page.relative_to(pages)}"] = page.read_text()
     for page in (Path(__file__).parent / "licences").glob("*.txt"):
         texts[f"usr/share/doc/cxr-triage/licences/{page.name}"] = page.read_text()
-    for folder in ("prometheus", "alertmanager", "nginx", "apache", "rsyslog"):
+    for folder in ("prometheus", "alertmanager", "nginx", "apache", "haproxy", "rsyslog"):
         for example in sorted((checkout / "deploy" / folder).glob("*.*")):
             texts[f"usr/share/doc/cxr-triage/examples/{folder}/{example.name}"] = example.read_text()
     texts["usr/share/doc/cxr-triage/examples/grafana/cxr-triage.json"] = (

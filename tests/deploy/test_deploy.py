@@ -85,7 +85,10 @@ def instructions(name: str) -> list[str]:
 
 
 def test_the_configuration_and_the_rules_are_valid(promtool: str):
-    for arguments in (["config", "prometheus.yml", "one-machine.yml"], ["rules", "recording.yml", "alerts.yml"]):
+    for arguments in (
+        ["config", "prometheus.yml", "one-machine.yml"],
+        ["rules", "recording.yml", "alerts.yml"],
+    ):
         result = subprocess.run([promtool, "check", *arguments], cwd=PROMETHEUS, capture_output=True, text=True)
         assert result.returncode == 0, result.stdout + result.stderr
 
