@@ -10,7 +10,15 @@ from tests.support.findings import a_score, scored
 from tests.support.redis_server import RedisServer
 from tests.support.worklist_page import tagged
 from triage.adjudication import acts
-from triage.adjudication.acts import CaseRefusedError, NoCaseError, NotYourCaseError, Objection, Verdict, study_cases
+from triage.adjudication.acts import (
+    CaseRefusedError,
+    ImagesChangedError,
+    NoCaseError,
+    NotYourCaseError,
+    Objection,
+    Verdict,
+    study_cases,
+)
 from triage.adjudication.cases import DisputeKind
 from triage.adjudication.choice import CaseChooser, ChoiceRules, is_drawn
 from triage.adjudication.journal import FILE, ChosenBy, Contradicted, case_acts, other_finding
@@ -53,7 +61,10 @@ def test_a_reader_disagrees_another_person_judges_and_a_further_image_opens_it_a
     for party in ("ann", "ANN"):  # the same person by another case of letters
         with pytest.raises(NotYourCaseError):
             acts.judge(spool, uid, Verdict(party, 6.0, "lung_opacity", 1, "because", True))
-    acts.judge(spool, uid, Verdict("cleo", 6.0, "lung_opacity", 0, "a skin fold", True))
+    with pytest.raises(ImagesChangedError):
+        acts.judge(spool, uid, Verdict("cleo", 6.0, "lung_opacity", 0, "a skin fold", True, "0" * 64))
+    shown = acts.digest_of(acts.counted_images(spool, uid))
+    acts.judge(spool, uid, Verdict("cleo", 6.0, "lung_opacity", 0, "a skin fold", True, shown))
     (case,) = study_cases(spool, uid)
     assert case.judgement is not None and (case.judgement.label, case.judgement.blinded) == (0, True)
     assert (CaseMarks(spool).opened(), CaseMarks(spool).judged(9)) == ([], [uid])
@@ -73,6 +84,8 @@ def test_what_contradicts_nothing_is_refused_and_what_was_said_is_taken_back_by_
         acts.disagree(spool, uid, says("ann", 1, finding="lung_opacity"))
     with pytest.raises(CaseRefusedError, match="yourself"):
         acts.disagree(spool, uid, says("ann", 1, Contradicted.READER, reader="Ann"))
+    with pytest.raises(reading.ResultChangedError):
+        acts.disagree(spool, uid, says("ann", 0, seen="0" * 64))
     with pytest.raises(reading.NotTaggedError):
         acts.disagree(spool, "1.2.3", says("ann", 1))
     assert not (spool.study_folder("1.2.3")).exists()

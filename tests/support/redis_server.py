@@ -60,6 +60,11 @@ class RedisServer:
                     raise
                 time.sleep(0.02)
 
+    def start_again(self) -> None:
+        """Start it if it was killed."""
+        if self._process is None:
+            self.start()
+
     def kill(self) -> None:
         """kill -9."""
         if self._process is not None:

@@ -68,9 +68,14 @@ class SignedInWeb:
 @pytest.fixture
 def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
     """Use parameters of scrypt with which the server in this process compares passwords in no time."""
+    make_passwords_quick(monkeypatch)
+
+
+def make_passwords_quick(patch: pytest.MonkeyPatch) -> None:
+    """Do what the fixture ``quick_passwords`` does for as long as ``patch`` holds."""
     quick = ScryptCost(8, 8, 1)
-    monkeypatch.setattr(passwords, "COST", quick)
-    monkeypatch.setattr(passwords, "UNKNOWN", hash_password("", quick))
+    patch.setattr(passwords, "COST", quick)
+    patch.setattr(passwords, "UNKNOWN", hash_password("", quick))
 
 
 @lru_cache

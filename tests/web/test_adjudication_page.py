@@ -145,6 +145,7 @@ def test_it_is_refused_to_parties_to_readers_and_to_nonsense(home: SignedInWeb, 
         assert judge.get(judging).status_code == 404  # no case
         assert judge.post(path, json=stated).json()["number"] == 1
         assert judge.post(judging, json={"label": False, "reason": "so"}).status_code == 403  # her own
+        assert reader.post(path, json={**stated, "revision": "0" * 64}).status_code == 409  # not what was shown
         assert reader.post(judging, json={"label": False, "reason": "so"}).status_code == 403  # no adjudicator
         assert reader.post(f"{path}/1/withdrawal", json={}).status_code == 403
         assert judge.post(f"{path}/1/withdrawal", json={}).status_code == 200

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import replace
-from pathlib import Path
+from itertools import count
 
 import httpx
 import pytest
@@ -15,9 +15,10 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import watched
 from tests.support.redis_server import RedisServer
-from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwords, signed_in_web
+from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, make_passwords_quick, signed_in_web
 from tests.support.wait import wait_for
 from tests.support.worklist_page import served, tagged
+from triage.adjudication.journal import case_acts
 from triage.decision.records import to_record
 from triage.decision.types import Tag, TriageDecision
 from triage.spool.spool import Spool
@@ -28,7 +29,6 @@ from triage.worklist.reader_acts import acts_of, leaving_act, mark
 from triage.worklist.shown import ON_STUDY_PAGE, Place, shown_of
 from triage.worklist.workitem_store import read_state, workitem_uid
 
-__all__ = ["quick_passwords"]
 EARLY = """async () => {  // whether a press counts as early, after each of what may go before it
   const { Readings } = await import("/page/reading.js");
   const readings = new Readings();
@@ -44,15 +44,20 @@ EARLY = """async () => {  // whether a press counts as early, after each of what
 HOSTILE = '<img src=x onerror=alert(1)> \u202eעבר\u2066\n"\\'
 
 
-@pytest.fixture
-def home(redis_server: RedisServer, spool: Spool, tmp_path: Path, quick_passwords: None) -> Iterator[SignedInWeb]:
-    with signed_in_web(redis_server, spool, tmp_path) as found:
-        yield found
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SignedInWeb, RedisServer]]:
+    """One service with its Redis for all tests of this file: signing in takes longer than most of them."""
+    folder = tmp_path_factory.mktemp("house")
+    with pytest.MonkeyPatch.context() as patch, RedisServer() as redis:
+        make_passwords_quick(patch)
+        with signed_in_web(redis, Spool.open(folder / "spool"), folder) as found:
+            yield found, redis
 
 
-@pytest.fixture
-def people(browser: Browser, home: SignedInWeb) -> Iterator[tuple[Page, Page]]:
+@pytest.fixture(scope="module")
+def signed_in(browser: Browser, house: tuple[SignedInWeb, RedisServer]) -> Iterator[tuple[Page, Page]]:
     """The pages of ann, a reader, and bob, an admin."""
+    home, _ = house
     with ExitStack() as stack:
         pages = [stack.enter_context(watched(browser, width=1400, height=850)) for _ in range(2)]
         for page, (name, password) in zip(pages, (READER, ADMIN), strict=True):
@@ -64,16 +69,38 @@ def people(browser: Browser, home: SignedInWeb) -> Iterator[tuple[Page, Page]]:
         yield pages[0], pages[1]
 
 
-def studies(sources: Sources, count: int = 2) -> list[TriageDecision]:
+@pytest.fixture
+def home(house: tuple[SignedInWeb, RedisServer]) -> Iterator[SignedInWeb]:
+    """The service, with an empty list."""
+    found, redis = house
+    yield found
+    redis.start_again()
+    for uid in list(found.sources.worklist.study_uids()):
+        found.sources.worklist.remove(uid)
+
+
+@pytest.fixture
+def people(home: SignedInWeb, signed_in: tuple[Page, Page]) -> Iterator[tuple[Page, Page]]:
+    """The pages of ann and bob, both signed in, with nothing open."""
+    yield signed_in
+    for page in signed_in:
+        page.goto("about:blank")  # it has no study open any more
+
+
+_NUMBERS = count()
+
+
+def studies(sources: Sources, many: int = 2) -> list[TriageDecision]:
+    """Make studies that no other test has."""
     return [
-        tagged(sources.spool, sources.worklist, number, Tag.ABNORMAL, age_s=900.0 - 100 * number)
-        for number in range(count)
+        tagged(sources.spool, sources.worklist, next(_NUMBERS), Tag.ABNORMAL, age_s=900.0 - 100 * place)
+        for place in range(many)
     ]
 
 
-def changed(sources: Sources, study: TriageDecision) -> TriageDecision:
+def changed(sources: Sources, study: TriageDecision, tag: Tag = Tag.NORMAL, letter: str = "d") -> TriageDecision:
     """Have the study another result."""
-    later = replace(study, tag=Tag.NORMAL, revision="d" * 64, tagged_at=time.time(), sequence=study.sequence + 1)
+    later = replace(study, tag=tag, revision=letter * 64, tagged_at=time.time(), sequence=study.sequence + 1)
     with sources.spool.study_lock(study.study_instance_uid):
         sources.spool.write_decision(study.study_instance_uid, to_record(later))
     sources.worklist.put(later)
@@ -101,15 +128,15 @@ def test_an_open_study_is_shown_to_the_others_until_it_is_left_read_or_closed(
     expect(ann.locator("#together-open")).to_have_text("Also open at bob")
 
     bob.keyboard.press("r")
-    expect(bob.locator("#toast")).to_contain_text("Marked as read: ACC-0000.")
+    expect(bob.locator("#toast")).to_contain_text(f"Marked as read: {first.accession_number}.")
     bob.wait_for_url(f"**/studies/{second.study_instance_uid}")
     expect(ann.locator("#together-open")).to_be_hidden()
     expect(ann.locator("#together-read")).to_contain_text("Read by bob, ")
     bob.locator("#undo").click()  # while another study is shown
-    expect(bob.locator("#toast")).to_contain_text("Taken back: ACC-0000 is on the list again.")
+    expect(bob.locator("#toast")).to_contain_text(f"Taken back: {first.accession_number} is on the list again.")
     expect(ann.locator("#together-read")).to_be_hidden()
     assert acts_of(home.sources.spool, second.study_instance_uid) == []
-    ann.close()
+    ann.goto("about:blank")
     bob.keyboard.press("Escape")
     expect(bob.locator("#rows tr")).to_have_count(2)
     expect(row).to_have_text("")
@@ -147,6 +174,38 @@ def test_r_marks_what_was_shown_once_and_asks_again_where_the_result_has_changed
     assert ann.evaluate(EARLY) == [False, True, True, False, True, False, True]
 
 
+def test_d_is_of_the_result_that_was_shown_and_keeps_what_was_written(
+    people: tuple[Page, Page], home: SignedInWeb
+) -> None:
+    ann, _ = people
+    (study,) = studies(home.sources, 1)
+    uid, spool = study.study_instance_uid, home.sources.spool
+    open_study(ann, home, study)
+    ann.keyboard.press("d")
+    expect(ann.locator("#labelling")).to_be_visible()
+    changed(home.sources, study)
+    ann.keyboard.press("n")
+    expect(ann.locator("#toast")).to_contain_text("Not noted: the result has changed")
+    expect(ann.locator("#about .result")).to_contain_text("Normal")
+    assert acts_of(spool, uid) == []
+    ann.locator('[data-disagree=""]').click()
+    ann.locator("#why").fill("the left apex")
+    changed(home.sources, study, Tag.NOT_ASSESSED, "e")
+    ann.locator("#disagreement-save").click()
+    expect(ann.locator("#toast")).to_contain_text("Not noted: the result has changed")
+    expect(ann.locator("#about .result")).to_contain_text("Not assessed")
+    assert case_acts(spool, uid) == []
+    ann.locator('[data-disagree=""]').click()
+    expect(ann.locator("#why")).to_have_value("the left apex")
+    ann.locator("#disagreement-save").click()
+    expect(ann.locator("#about")).to_contain_text("the left apex")
+    ann.keyboard.press("d")
+    ann.keyboard.press("a")
+    expect(ann.locator("#toast")).to_have_text("Noted: abnormal.")
+    (said,), (labelled,) = case_acts(spool, uid), acts_of(spool, uid)
+    assert (said.revision, labelled.revision, labelled.label) == ("e" * 64, "e" * 64, 1)
+
+
 def test_two_who_press_at_once_have_both_read_it_and_each_undoes_the_own(
     people: tuple[Page, Page], home: SignedInWeb
 ) -> None:
@@ -162,13 +221,15 @@ def test_two_who_press_at_once_have_both_read_it_and_each_undoes_the_own(
     acts = acts_of(home.sources.spool, uid)
     assert sorted((each.act, each.who) for each in acts) == [(Act.READ, "ann"), (Act.READ, "bob")]
     bob.keyboard.press("u")
-    expect(bob.locator("#toast")).to_contain_text("Taken back. ACC-0000 stays off the list: read by ann.")
+    expect(bob.locator("#toast")).to_contain_text(
+        f"Taken back. {study.accession_number} stays off the list: read by ann."
+    )
     ann.keyboard.press("u")
     expect(ann.locator("#rows tr")).to_have_count(1)
 
 
 def test_names_of_users_are_text_and_without_redis_the_page_says_that_it_does_not_know(
-    people: tuple[Page, Page], home: SignedInWeb, redis_server: RedisServer
+    people: tuple[Page, Page], home: SignedInWeb, house: tuple[SignedInWeb, RedisServer]
 ) -> None:
     ann, bob = people
     study, _ = studies(home.sources)
@@ -182,7 +243,7 @@ def test_names_of_users_are_text_and_without_redis_the_page_says_that_it_does_no
     expect(ann.locator("#together-read")).to_contain_text("Read by <img src=x")
     assert ann.locator("#together img").count() + bob.locator("#rows img").count() == 0
 
-    redis_server.kill()
+    house[1].kill()
     expect(ann.locator("#together-open")).to_have_text("Who else has it open is not known now.")
     expect(ann.locator("#about .result")).to_contain_text("Abnormal")
 
@@ -239,20 +300,16 @@ def test_a_claim_is_seen_by_all_ended_by_its_owner_s_reading_or_with_a_reason_an
     assert home.audit.read_text().count("INTENT-RELEASE") >= 1
 
 
-def test_it_is_recorded_what_was_shown_to_whom(browser: Browser, redis_server: RedisServer, spool: Spool) -> None:
-    with (
-        served(redis_server, spool, maps=True) as (address, sources),
-        httpx.Client(base_url=address, trust_env=False) as ask,
-        watched(browser, width=1400, height=850) as page,
-    ):
-        in_list, opened = studies(sources)
+def test_it_is_recorded_what_was_shown_to_whom(people: tuple[Page, Page], home: SignedInWeb) -> None:
+    page, spool = people[0], home.sources.spool
+    with home.ask(READER) as ask:
+        in_list, opened = studies(home.sources)
         uids = [each.study_instance_uid for each in (in_list, opened)]
-        page.goto(address)
+        page.goto(home.address)
         (row,) = wait_for(lambda: shown_of(spool, uids[0]), "the row to be recorded")
-        assert (row.place, row.who, row.tag, row.read) == (Place.LIST, "local", "ABNORMAL", False)
+        assert (row.place, row.who, row.tag, row.read) == (Place.LIST, "ann", "ABNORMAL", False)
         assert {"tag", "urgency", "priority", "order"} <= set(row.visible)
-        page.goto(f"{address}/studies/{uids[1]}")
-        expect(page.locator("#patient")).to_be_visible()
+        open_study(page, home, opened)
         look = wait_for(lambda: [each for each in shown_of(spool, uids[1]) if each.place is Place.STUDY], "the look")[0]
         assert (look.place, look.visible, look.revision) == (Place.STUDY, ON_STUDY_PAGE, opened.revision)
 

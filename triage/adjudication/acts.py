@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ from triage.decision.records import assessment_from, decision_from
 from triage.decision.types import TriageDecision
 from triage.errors import TriageError
 from triage.spool.store import Store
-from triage.worklist.reader_acts import NotTaggedError, Via, acts_of
+from triage.worklist.reader_acts import NotTaggedError, Via, acts_of, check_shown
 
 
 class CaseRefusedError(TriageError, ValueError):
@@ -25,13 +26,23 @@ class NotYourCaseError(TriageError, PermissionError):
     """An act on a case is left to another person."""
 
 
+class ImagesChangedError(TriageError):
+    """The images of the study that count are others than those that the person was shown."""
+
+    def __init__(self) -> None:
+        super().__init__("the study has other images since it was shown: look at them, and judge it then")
+
+
 class NoCaseError(TriageError, LookupError):
     """There is no such disagreement or case."""
 
 
 @dataclass(frozen=True)
 class Objection:
-    """A disagreement as a reader states it; see ``CaseAct``. ``finding`` empty: the study as a whole."""
+    """A disagreement as a reader states it; see ``CaseAct``. ``finding`` empty: the study as a whole.
+
+    ``seen``: the revision of the result that was shown; empty: not stated.
+    """
 
     who: str
     at: float
@@ -42,11 +53,15 @@ class Objection:
     text: str
     title: str = ""
     reader: str = ""
+    seen: str = ""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """A judgement as a person states it; see ``CaseAct``. ``label`` None: it cannot be decided."""
+    """A judgement as a person states it; see ``CaseAct``. ``label`` None: it cannot be decided.
+
+    ``seen``: ``digest_of`` the images that were shown; empty: not stated.
+    """
 
     who: str
     at: float
@@ -54,6 +69,7 @@ class Verdict:
     label: int | None
     text: str
     blinded: bool
+    seen: str = ""
 
 
 def study_cases(spool: Store, study_instance_uid: str) -> list[AdjudicationCase]:
@@ -71,16 +87,23 @@ def counted_images(spool: Store, study_instance_uid: str) -> dict[str, str]:
     return {each.sop_instance_uid: each.content_digest for each in every if each.counts}
 
 
+def digest_of(images: Mapping[str, str]) -> str:
+    """Return a digest of images as ``counted_images`` gives them: it says which ones a person was shown."""
+    return hashlib.sha256("".join(sorted(f"{uid}+{content}\n" for uid, content in images.items())).encode()).hexdigest()
+
+
 def disagree(spool: Store, study_instance_uid: str, objection: Objection) -> CaseAct:
     """Record a disagreement.
 
     Raises:
         NotTaggedError: there is no such study, or it has no result.
+        ResultChangedError: the reader was shown another revision than the present one.
         CaseRefusedError: it contradicts nothing.
         InvalidUIDError: the UID is malformed.
         OSError: it could not be recorded.
     """
     with _decided(spool, study_instance_uid) as decision:
+        check_shown(objection.seen, decision.revision)
         _check(decision, objection)
         acts = case_acts(spool, study_instance_uid)
         act = CaseAct(
@@ -123,7 +146,7 @@ def withdraw(spool: Store, study_instance_uid: str, number: int, who: str, at: f
 def judge(spool: Store, study_instance_uid: str, verdict: Verdict) -> CaseAct:
     """Record a judgement on the images that count now.
 
-    Raises as ``disagree`` does, NoCaseError, and NotYourCaseError for a person who is a party.
+    Raises as ``disagree`` does, NoCaseError, NotYourCaseError for a person who is a party, and ImagesChangedError.
     """
     with _decided(spool, study_instance_uid) as decision:
         cases = {each.finding: each for each in study_cases(spool, study_instance_uid)}
@@ -134,6 +157,9 @@ def judge(spool: Store, study_instance_uid: str, verdict: Verdict) -> CaseAct:
             raise NotYourCaseError(
                 "you are a party to this case, or have read this study with its result: another person judges it"
             )
+        images = counted_images(spool, study_instance_uid)
+        if verdict.seen and verdict.seen != digest_of(images):
+            raise ImagesChangedError
         act = CaseAct(
             CaseActKind.JUDGED,
             verdict.at,
@@ -145,7 +171,7 @@ def judge(spool: Store, study_instance_uid: str, verdict: Verdict) -> CaseAct:
             revision=decision.revision,
             tag=decision.tag,
             blinded=verdict.blinded and case.judgement is None and case.earlier is None,
-            images=tuple(counted_images(spool, study_instance_uid)),
+            images=tuple(images),
         )
         append_act(spool, study_instance_uid, act)
         settle(spool, study_instance_uid)

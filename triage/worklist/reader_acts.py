@@ -39,6 +39,7 @@ from triage.worklist.reader_act import (
 )
 
 __all__ = [
+    "LONGEST_REVISION",
     "Act",
     "Marking",
     "NoSuchActError",
@@ -49,6 +50,7 @@ __all__ = [
     "Via",
     "acts_of",
     "all_labels",
+    "check_shown",
     "expire",
     "labels",
     "leaving_act",
@@ -61,6 +63,8 @@ __all__ = [
 ]
 
 FILE = "reading.jsonl"
+LONGEST_REVISION = 64
+"""Hexadecimal digits of a revision."""
 
 
 class NotTaggedError(TriageError, LookupError):
@@ -72,11 +76,10 @@ class NoSuchActError(TriageError, LookupError):
 
 
 class ResultChangedError(TriageError):
-    """The result of the study is another one than the reader was shown; ``decision`` is its record."""
+    """The result of the study is another one than the reader was shown: an act is of what was shown."""
 
-    def __init__(self, decision: Record) -> None:
-        super().__init__("the result has changed since it was shown: look at the new one, and mark it then")
-        self.decision = decision
+    def __init__(self) -> None:
+        super().__init__("the result has changed since it was shown: look at the new one, and repeat it then")
 
 
 def acts_of(spool: Store, study_instance_uid: str) -> list[ReaderAct]:
@@ -103,11 +106,16 @@ def mark(spool: Store, index: Worklist, study_instance_uid: str, marking: Markin
         if known := repeated(acts_of(spool, study_instance_uid), marking):
             _follow(spool, index, decision)  # the list may not have followed
             return known
-        if marking.seen and marking.seen != decision["revision"]:
-            raise ResultChangedError(decision)
+        check_shown(marking.seen, decision["revision"])
         act = _act_of(marking, decision)
         _record(spool, index, decision, act)
     return act
+
+
+def check_shown(seen: str, revision: str) -> None:
+    """Raise ResultChangedError if ``seen`` is stated and is not the present revision."""
+    if seen and seen != revision:
+        raise ResultChangedError
 
 
 def undo(spool: Store, index: Worklist, study_instance_uid: str, marking: Marking) -> ReaderAct:

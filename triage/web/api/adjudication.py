@@ -40,13 +40,17 @@ _JUDGED_LISTED = 50
 
 
 class Judgement(BaseModel):
-    """Body of a judgement. ``label``: True present or abnormal, False absent or normal, None undecided."""
+    """Body of a judgement. ``label``: True present or abnormal, False absent or normal, None undecided.
+
+    ``shown``: of the study as it was shown, for which images were judged; empty: not stated.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
     finding: str = Field("", max_length=len("other:") + 2 * LONGEST_TITLE)
     label: bool | None
     reason: str = Field(min_length=1, max_length=LONGEST_TEXT)
+    shown: str = Field("", max_length=64)
 
 
 def routes(sources: Sources) -> list[Route]:
@@ -102,15 +106,15 @@ def _study(sources: Sources, request: Request) -> Response:
     blinded, who = sources.adjudication.blinded, user_of(request).name
     names = [f"{sop}+{digest}" for sop, digest in images.items()]
     cases = [_whole(sources, case, blinded, who) for case in found]
-    return JSONResponse({"study_instance_uid": uid, "images": names, "cases": cases})
+    shown = acts.digest_of(images)
+    return JSONResponse({"study_instance_uid": uid, "images": names, "shown": shown, "cases": cases})
 
 
 async def _judge(sources: Sources, request: Request) -> Response:
     body = await read_json(request, Judgement)
     label = None if body.label is None else int(body.label)
-    verdict = Verdict(
-        user_of(request).name, sources.now(), body.finding, label, body.reason, sources.adjudication.blinded
-    )
+    blinded = sources.adjudication.blinded
+    verdict = Verdict(user_of(request).name, sources.now(), body.finding, label, body.reason, blinded, body.shown)
     uid = request.path_params["study_instance_uid"]
     await run_in_threadpool(refuse_silent, sources.spool, request)
     act = await run_in_threadpool(done, uid, lambda study: acts.judge(sources.spool, study, verdict))

@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from triage.adjudication import acts
-from triage.adjudication.acts import CaseRefusedError, NoCaseError, NotYourCaseError, Objection
+from triage.adjudication.acts import CaseRefusedError, ImagesChangedError, NoCaseError, NotYourCaseError, Objection
 from triage.adjudication.cases import active_disagreements
 from triage.adjudication.journal import (
     LONGEST_TEXT,
@@ -30,14 +30,17 @@ from triage.web.api.sources import Sources
 from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import user_of
 from triage.web.http.request_body import read_json
-from triage.worklist.reader_acts import NotTaggedError, Via
+from triage.worklist.reader_acts import LONGEST_REVISION, NotTaggedError, ResultChangedError, Via
 
 CaseActOf = Callable[[str], CaseAct]
 """An act on the study of a UID."""
 
 
 class Disagreement(BaseModel):
-    """Body of a disagreement: ``finding`` by its name in the card, ``other`` in words, or neither for the study."""
+    """Body of a disagreement: ``finding`` by its name in the card, ``other`` in words, or neither for the study.
+
+    ``revision``: of the result that the reader was shown; empty: not stated.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
@@ -47,6 +50,7 @@ class Disagreement(BaseModel):
     finding: str = Field("", max_length=48)
     other: str = Field("", max_length=LONGEST_TITLE)
     reader: str = Field("", max_length=128)
+    revision: str = Field("", max_length=LONGEST_REVISION)
 
     @field_validator("other", "reader")
     @classmethod
@@ -66,7 +70,9 @@ class Disagreement(BaseModel):
     def to_objection(self, who: str, at: float, via: Via) -> Objection:
         """Return it as the statement of a reader at a time (POSIX seconds)."""
         name = other_finding(self.other) if self.other else self.finding
-        return Objection(who, at, via, self.against, name, int(self.label), self.text, self.other, self.reader)
+        return Objection(
+            who, at, via, self.against, name, int(self.label), self.text, self.other, self.reader, seen=self.revision
+        )
 
 
 def routes(sources: Sources) -> list[Route]:
@@ -137,6 +143,8 @@ def done(study_instance_uid: str, act: CaseActOf) -> CaseAct:
         raise HTTPException(400, str(error)) from error
     except NotYourCaseError as error:
         raise HTTPException(403, str(error)) from error
+    except (ResultChangedError, ImagesChangedError) as error:
+        raise HTTPException(409, str(error)) from error
     except (NotTaggedError, NoCaseError) as error:
         raise HTTPException(404, str(error)) from error
     except OSError as error:

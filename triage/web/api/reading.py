@@ -25,7 +25,7 @@ from triage.web.http.request_body import read_json
 from triage.worklist import reader_acts
 from triage.worklist.claims import Person
 from triage.worklist.reader_act import Act, Marking, ReaderAct, Via, leaving_act, readers_of
-from triage.worklist.reader_acts import NoSuchActError, NotTaggedError, ResultChangedError
+from triage.worklist.reader_acts import LONGEST_REVISION, NoSuchActError, NotTaggedError, ResultChangedError
 
 _PRESS = r"^[0-9A-Za-z-]{16,64}$"
 
@@ -41,7 +41,7 @@ class ReadingState(BaseModel):
 
     read: bool
     press: str = Field("", pattern=_PRESS)
-    revision: str = Field("", max_length=64)
+    revision: str = Field("", max_length=LONGEST_REVISION)
     undoes: str = Field("", pattern=_PRESS)
 
 

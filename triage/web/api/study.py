@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import partial
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from pydicom.dataset import Dataset
 from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
@@ -42,15 +42,19 @@ from triage.web.auth.caller import user_of
 from triage.web.http.request_body import read_json
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_act import readers_of
-from triage.worklist.reader_acts import Act, NotTaggedError, ReaderAct
+from triage.worklist.reader_acts import LONGEST_REVISION, Act, NotTaggedError, ReaderAct, ResultChangedError
 
 
 class Label(BaseModel):
-    """The label that a reader gives a study: True abnormal, False normal, None for no label."""
+    """The label that a reader gives a study: True abnormal, False normal, None for no label.
+
+    ``revision``: of the result that the reader was shown; empty: not stated.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     label: bool | None
+    revision: str = Field("", max_length=LONGEST_REVISION)
 
 
 def routes(sources: Sources) -> list[Route]:
@@ -208,18 +212,20 @@ async def _image(sources: Sources, pictures: Callable[[Openable], Shown], reques
 
 
 async def _label(sources: Sources, request: Request) -> Response:
-    label = (await read_json(request, Label)).label
-    return await run_in_threadpool(_act, sources, request, None if label is None else int(label))
+    return await run_in_threadpool(_act, sources, request, await read_json(request, Label))
 
 
-def _act(sources: Sources, request: Request, label: int | None) -> Response:
+def _act(sources: Sources, request: Request, said: Label) -> Response:
     who, uid = user_of(request).name, request.path_params["study_instance_uid"]
     refuse_silent(sources.spool, request)
     via = reading.Via.PAGE if request.headers.get("x-triage-page") else reading.Via.API
-    marking = reading.Marking(Act.LABEL, sources.now(), who, via, label)
+    label = None if said.label is None else int(said.label)
+    marking = reading.Marking(Act.LABEL, sources.now(), who, via, label, seen=said.revision)
     try:
         step = reading.mark(sources.spool, sources.worklist, uid, marking)
         disagreements.note_label(sources, uid)
+    except ResultChangedError as error:
+        raise HTTPException(409, str(error)) from error
     except InvalidUIDError as error:
         raise HTTPException(400, str(error)) from error
     except NotTaggedError as error:

@@ -102,7 +102,7 @@ async function fetched(each) {
   const found = await server.get(`/api/adjudication/studies/${each.study_instance_uid}`);
   const known = found.cases.find((one) => one.finding === each.finding);
   if (!known) throw new server.Refused(404, text("nothing.open"));
-  return { case: known, images: found.images.map((name) => `/api/studies/${each.study_instance_uid}/images/${name}`) };
+  return { case: { ...known, shown: found.shown }, images: found.images.map((name) => `/api/studies/${each.study_instance_uid}/images/${name}`) };
 }
 
 function render() {
@@ -177,10 +177,16 @@ async function judge() {
   at("judge").disabled = true; // a second press is the same act
   try {
     if (judged.case) await server.post(`/api/adjudication/ties/${judged.study}/${judged.case}`, { label, reason });
-    else await server.post(`/api/adjudication/studies/${judged.study_instance_uid}`, { finding: judged.finding, label, reason });
+    else await server.post(`/api/adjudication/studies/${judged.study_instance_uid}`, { finding: judged.finding, label, reason, shown: judged.shown });
     toast(text("cases.saved"));
     await load();
     if (open === judged) await choose(cases.find((each) => keyOfCase(each) === keyOfCase(judged)) ?? judged);
+  } catch (error) {
+    if (error.status !== 409) throw error;
+    toast(text("cases.changed")); // the images that count are others: what was written stays for the new ones
+    if (open !== judged) return;
+    await choose(judged);
+    at("reason").value = reason;
   } finally {
     at("judge").disabled = false;
   }

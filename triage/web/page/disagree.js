@@ -1,6 +1,7 @@
 // Disagreements of readers on a study: what was said, and the dialog in which it is said.
 
 import { at, element } from "./elements.js";
+import { target } from "./reading.js";
 import * as server from "./server.js";
 import { parts, text } from "./texts.js";
 import { findingTitle, moment } from "./words.js";
@@ -9,6 +10,8 @@ const says = (whole, label) => text(`says.${whole ? (label ? "abnormal" : "norma
 const OTHER = "\u0000other"; // no finding has this name
 
 let refresh = null;
+let shown = null; // the disagreement is on this: a study, and the revision of its result
+let draft = null; // what was written on a result that has changed since, for the new one
 
 /** The lines of a study's disagreements, and the button for another one. */
 export function disagreements(study) {
@@ -63,12 +66,13 @@ export function attach(study, run, toast) {
   at("disagreement-cancel").addEventListener("click", () => at("disagreeing").close());
   at("disagreement").addEventListener("submit", (event) => {
     event.preventDefault();
-    save(study.uid);
+    save(shown);
   });
 }
 
 function open(found, name) {
   const findings = found.decision.findings ?? [];
+  shown = target(found.decision);
   const options = [["", text("disagree.whole")], ...findings.map((each) => [each.name, findingTitle(each)]), [OTHER, text("disagree.other")]];
   at("of-finding").replaceChildren(...options.map(option));
   at("of-finding").value = name;
@@ -76,6 +80,8 @@ function open(found, name) {
   const readers = [...new Set(found.acts.map((each) => each.who).filter(Boolean))];
   at("readers-here").replaceChildren(...readers.map((value) => element("option", { value })));
   for (const id of ["why", "other-finding", "contradicted"]) at(id).value = "";
+  if (draft?.uid === shown.uid) at("why").value = draft.why;
+  draft = null;
   at("disagreement-wrong").hidden = true;
   const state = findings.find((each) => each.name === name)?.state;
   fill();
@@ -95,10 +101,11 @@ function fill() {
   at("contradicted").required = at("against").value === "reader";
 }
 
-async function save(uid) {
+async function save({ uid, revision }) {
   const [name, against] = [at("of-finding").value, at("against").value];
   const body = {
     against,
+    revision,
     label: at("says").value === "1",
     text: at("why").value,
     ...(name === OTHER ? { other: at("other-finding").value } : { finding: name }),
@@ -111,11 +118,19 @@ async function save(uid) {
     await refresh(uid, text("disagree.saved"));
   } catch (error) {
     if (!(error instanceof server.Refused)) throw error;
+    if (error.status === 409) return await renew(uid, body.text);
     at("disagreement-wrong").textContent = error.message;
     at("disagreement-wrong").hidden = false;
   } finally {
     at("disagreement-save").disabled = false;
   }
+}
+
+/** The result has changed: show the new one, and keep what was written. */
+async function renew(uid, why) {
+  at("disagreeing").close();
+  draft = { uid, why };
+  await refresh(uid, text("label.changed"));
 }
 
 async function withdraw(uid, number) {

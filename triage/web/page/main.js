@@ -6,6 +6,7 @@ import * as disagreement from "./disagree.js";
 import { at, element } from "./elements.js";
 import { Filters } from "./filters.js";
 import { keyOf } from "./keys.js";
+import { Labelling } from "./labelling.js";
 import { List } from "./list.js";
 import { lockAfter } from "./lock.js";
 import * as operations from "./operations.js";
@@ -36,6 +37,7 @@ const study = new Study(run, (uid) => go(`/studies/${uid}`));
 study.pictures.tell = toast;
 const presence = new Presence();
 const readings = new Readings();
+const labelling = new Labelling(study, run, toast);
 const claim = new Claim(run, presence, () => together.ask());
 const together = new Together(study, presence, claim, () => run(() => study.refresh()));
 list.openBy = (uid) => presence.at(uid);
@@ -206,24 +208,6 @@ function putBack() {
   );
 }
 
-function disagree() {
-  if (shown !== "study" || !study.tagged) return;
-  const { label, decision } = study.found;
-  at("say-abnormal").setAttribute("aria-pressed", String(label === 1));
-  at("say-normal").setAttribute("aria-pressed", String(label === 0));
-  at("say-nothing").hidden = label === null;
-  at("labelling").showModal();
-  at(decision.tag === "ABNORMAL" ? "say-normal" : "say-abnormal").focus();
-}
-
-function say(label) {
-  at("labelling").close();
-  run(async () => {
-    await study.say(label);
-    toast(text(label === null ? "label.taken_back" : label ? "label.noted_abnormal" : "label.noted_normal"));
-  });
-}
-
 function toggleMap() {
   const missing = study.mapMissing;
   if (missing === undefined) return;
@@ -253,7 +237,7 @@ const KEYS = {
   p: putBack,
   c: () => shown === "study" && claim.claim(),
   u: undo,
-  d: disagree,
+  d: () => shown === "study" && labelling.open(),
   "/": search,
   "?": () => at("help").showModal(),
   g: () => go("/"),
@@ -262,11 +246,10 @@ const KEYS = {
 const ON_LIST = { ArrowDown: KEYS.j, ArrowUp: KEYS.k };
 const ON_IMAGE = pictureKeys(study, toggleMap);
 const SHIFTED = shiftedKeys(study);
-const SAYING = { a: () => say(true), n: () => say(false), u: () => !at("say-nothing").hidden && say(null) };
 
 function doing(event) {
   const key = keyOf(event);
-  if (at("labelling").open) return SAYING[key];
+  if (at("labelling").open) return labelling.keys[key];
   if (document.querySelector("dialog[open]")) return null;
   if (event.target === at("opacity") && /^(Arrow|Home|End|Page)/.test(key)) return null; // that moves it
   if (event.target !== at("opacity") && event.target.matches("input, select")) {
@@ -296,12 +279,8 @@ for (const id of ["to-list", "to-operations"]) {
 at("back").addEventListener("click", () => go("/"));
 at("read").addEventListener("click", markRead);
 at("put-back").addEventListener("click", putBack);
-at("disagree").addEventListener("click", disagree);
-at("say-abnormal").addEventListener("click", () => say(true));
-at("say-normal").addEventListener("click", () => say(false));
-at("say-nothing").addEventListener("click", () => say(null));
+at("disagree").addEventListener("click", () => labelling.open());
 disagreement.attach(study, run, toast);
-at("say-cancel").addEventListener("click", () => at("labelling").close());
 at("keys").addEventListener("click", () => at("help").showModal());
 at("help-close").addEventListener("click", () => at("help").close());
 at("again").addEventListener("click", () => again?.());
@@ -316,6 +295,7 @@ at("search").addEventListener("input", () => {
 chooseLanguage(arrangement, run);
 attachPictureButtons(study, toggleMap, move);
 addEventListener("popstate", () => {
+  for (const each of document.querySelectorAll("dialog[open]")) each.close(); // it is of what was on the screen
   readings.chosen();
   show();
 });

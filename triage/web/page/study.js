@@ -91,11 +91,6 @@ export class Study {
     return this.#pictures.toggleMap();
   }
 
-  async say(label) {
-    await server.post(`/api/studies/${this.uid}/label`, { label });
-    await this.refresh();
-  }
-
   #render() {
     const { decision, read, label } = this.#found;
     at("read").setAttribute("aria-pressed", String(Boolean(read)));
