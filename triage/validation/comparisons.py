@@ -146,5 +146,7 @@ def play_pointing_game(run: ValidationRun, maps: ActivationMaps) -> PointingGame
         return None
     if not maps.available:
         return {"findings": [], "why_not": f"the graph of {run.card.model_id} has no output {MAP}"}
-    found = pointing_game(maps, run.cohort.members, read_boxes(run.request.boxes))
-    return found or {"findings": [], "why_not": "no image of the cohort has a box"}
+    every = zip(run.cohort.members, run.predictions, strict=True)
+    assessed = [member for member, prediction in every if prediction.assessed]  # of others readers are shown no map
+    found = pointing_game(maps, assessed, read_boxes(run.request.boxes))
+    return found or {"findings": [], "why_not": "no assessed image of the cohort has a box"}

@@ -28,6 +28,9 @@ from triage.validation.scores.predictions import PredictionsError
 NIH_SIDE = 1024.0
 """NIH's boxes are in pixels of the released 1024 x 1024 images."""
 
+ALL = "all"
+"""Any box of an image, whatever its finding."""
+
 
 @dataclass(frozen=True, eq=False)
 class MapView:
@@ -145,7 +148,8 @@ def pointing_game(
 ) -> PointingGame | None:
     """Count for each finding how often the map's peak lies in a box of it (Zhang et al. 2016).
 
-    Chance is the mean share of the image that the boxes cover: a random point. None if no image has a box.
+    Chance is the mean share of the image that the boxes cover: a random point. An image counts once in a finding and
+    once in ``ALL``. None if no image has a box.
     """
     hits: dict[str, list[bool]] = {}
     areas: dict[str, list[float]] = {}
@@ -155,11 +159,10 @@ def pointing_game(
         if view is None or view.over_image is None:
             continue
         x, y = peak(view.over_image)
-        for finding in sorted({box.finding for box in marked}):
-            own = [box for box in marked if box.finding == finding]
-            for name in (finding, "all"):
-                hits.setdefault(name, []).append(any(box.holds(x, y) for box in own))
-                areas.setdefault(name, []).append(covered(own))
+        for name in sorted({ALL, *(box.finding for box in marked)}):
+            own = [box for box in marked if name in (box.finding, ALL)]
+            hits.setdefault(name, []).append(any(box.holds(x, y) for box in own))
+            areas.setdefault(name, []).append(covered(own))
     if not hits:
         return None
     return {
@@ -172,7 +175,7 @@ def pointing_game(
                 "interval": list(exact_interval(sum(found), len(found))),
                 "chance": float(np.mean(areas[name])),
             }
-            for name, found in sorted(hits.items(), key=lambda each: (each[0] != "all", each[0]))
+            for name, found in sorted(hits.items(), key=lambda each: (each[0] != ALL, each[0]))
         ]
     }
 
