@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -25,7 +26,7 @@ from triage.adjudication.journal import FILE, ChosenBy, Contradicted, case_acts,
 from triage.adjudication.marks import CaseMarks
 from triage.decision.records import decision_from
 from triage.decision.types import Tag, TriageDecision
-from triage.operations.retention import remove_old
+from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
 from triage.worklist.index import Worklist
@@ -152,9 +153,28 @@ def test_a_score_near_its_operating_point_is_uncertain_and_silent_studies_are_no
     assert CaseMarks(spool).opened() == [near.study_instance_uid]
 
 
+def test_retention_waits_for_a_judgement_and_counts_what_goes_unjudged(spool: Spool, index: Worklist) -> None:
+    now = time.time()
+    drawn, said, judged = (tagged(spool, index, number, Tag.ABNORMAL) for number in (1, 2, 3))
+    uids = [each.study_instance_uid for each in (drawn, said, judged)]
+    CaseChooser(spool, ChoiceRules(fraction=1.0, seed="s"), lambda: now)(drawn, True)
+    for uid in uids[1:]:
+        acts.disagree(spool, uid, replace(says("ann", 0), at=now))
+    acts.judge(spool, uids[2], Verdict("cleo", now, "", 0, "normal", True))
+    for uid in uids:
+        reading.mark(spool, index, uid, Marking(Act.READ, now, "ann", Via.PAGE))
+    limits = AgeLimits(now + 40 * 86400, retention_days=30, case_days=90)
+    assert remove_old(spool, index, limits)[0] == 1  # the judged one
+    assert sorted(spool.study_uids()) == sorted(uids[:2]) and CaseMarks(spool).lapsed() == []
+    assert remove_old(spool, index, replace(limits, now=now + 91 * 86400))[0] == 2
+    lapsed = {(each.chosen_by, each.of_study, each.since) for each in CaseMarks(spool).lapsed()}
+    assert lapsed == {(ChosenBy.RANDOM, True, now), (ChosenBy.DISAGREEMENT, True, now)}
+    assert not any(uid in path.read_text(errors="replace") for uid in uids for path in spool.root.rglob("*.jsonl"))
+
+
 def test_retention_forgets_a_study_with_its_cases(spool: Spool, index: Worklist) -> None:
     uid = tagged(spool, index, 1, Tag.ABNORMAL).study_instance_uid
     acts.disagree(spool, uid, says("ann", 0))
     reading.mark(spool, index, uid, Marking(Act.READ, 1.0, "ann", Via.PAGE))
-    assert remove_old(spool, index, 1.0, time.time() + 10 * 86400)[0] == 1
+    assert remove_old(spool, index, AgeLimits(time.time() + 10 * 86400, 1.0))[0] == 1
     assert not any(path.name == uid for path in spool.root.rglob("*"))

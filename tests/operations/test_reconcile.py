@@ -40,7 +40,7 @@ class Broom:
     def sweep(
         self, retention_days: float = 0, now: float = NOW, expire_after_days: float = 0, clock_is_steady: bool = True
     ) -> SweepResult:
-        limits = AgeLimits(now, retention_days, expire_after_days, clock_is_steady)
+        limits = AgeLimits(now, retention_days, expire_after_days, clock_is_steady=clock_is_steady)
         return sweep(SharedState(self.spool, self.jobs, self.index), self._metrics, limits)
 
     def listed(self) -> list[str]:

@@ -32,7 +32,7 @@ from triage.model.registry import RegistryPolicy
 from triage.model.run_deadline import RunLimit
 from triage.model.session import ModelScores, ModelSession
 from triage.operations.explain import explanation
-from triage.operations.retention import remove_old
+from triage.operations.retention import AgeLimits, remove_old
 from triage.operations.trace import gather
 from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
@@ -226,7 +226,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
         assert asked.wait(60)
 
     retention = Retention(redis_server, until_the_worker_needs_the_study)
-    assert remove_old(bench.spool, retention, 1.0, time.time() + 10 * DAY) == (1, 0)
+    assert remove_old(bench.spool, retention, AgeLimits(time.time() + 10 * DAY, 1.0)) == (1, 0)
     working.join(60)
     assert failed == []
     assert {each["age_years"] for each in bench.spool.assessments(uid)} == {50.0, 3.0}

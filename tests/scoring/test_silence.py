@@ -144,6 +144,6 @@ def test_what_people_know_is_followed_while_new_studies_are_silent(site: Site) -
 
 def test_retention_takes_it_for_read(site: Site) -> None:
     (decision,) = site.score(a_chest(1))
-    assert remove_old(site.spool, site.index, 30, time.time() + 29 * DAY) == (0, 0)
-    assert remove_old(site.spool, site.index, 30, time.time() + 31 * DAY) == (1, 0)
+    assert remove_old(site.spool, site.index, AgeLimits(time.time() + 29 * DAY, 30)) == (0, 0)
+    assert remove_old(site.spool, site.index, AgeLimits(time.time() + 31 * DAY, 30)) == (1, 0)
     assert site.spool.decision(decision.study_instance_uid) is None

@@ -16,7 +16,7 @@ from tests.support.studies import a_study
 from triage.decision.records import decision_from
 from triage.decision.types import Priority, Tag, TriageDecision
 from triage.decision.urgency import Urgency
-from triage.operations.retention import remove_old
+from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.spool import Spool
 from triage.worklist import list_order
 from triage.worklist.index import Worklist
@@ -195,7 +195,7 @@ def test_retention_removes_a_patient_from_memory_too(listed: tuple[Worklist, Spo
     query.page(by_name, time.time())
     mark(spool, index, gone, Marking(Act.READ, time.time(), "a", Via.API))
     query.last_read(5)  # shown once more among those that were read
-    assert remove_old(spool, index, 1.0, time.time() + 10 * 86400) == (1, 1)
+    assert remove_old(spool, index, AgeLimits(time.time() + 10 * 86400, 1.0)) == (1, 1)
     query.catch_up(1.0)  # as its thread does every two seconds
     assert query._facts._facts.keys() == {kept}
     assert "GONE" not in repr([each.studies for each in query._selections.values()])

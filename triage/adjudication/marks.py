@@ -2,6 +2,7 @@
 
     open/<study>      a case of the study has to be judged
     judged/<study>    all are judged
+    lapsed.jsonl      cases whose study was removed before they were judged: how each was chosen, and when; no study
 
 The names are an index: the journal of each study says what holds.
 """
@@ -10,10 +11,30 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from contextlib import suppress
+from dataclasses import asdict, dataclass
 
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.spool.entries import Entries
 from triage.spool.store import Store
+
+_LAPSED = "lapsed.jsonl"
+
+
+@dataclass(frozen=True)
+class LapsedCase:
+    """A case that can no longer be judged. Times in POSIX seconds.
+
+    Attributes:
+        chosen_by: The way by which it was chosen; see ``ChosenBy``.
+        of_study: Whether it was on the study as a whole.
+        since: When it came up.
+        at: When its study was removed.
+    """
+
+    chosen_by: str
+    of_study: bool
+    since: float
+    at: float
 
 
 class CaseMarks:
@@ -43,6 +64,18 @@ class CaseMarks:
         """Forget a study. Raises OSError."""
         for entries in (self._open, self._judged):
             entries.remove(study_instance_uid)
+
+    def is_open(self, study_instance_uid: str) -> bool:
+        """Return whether a case of the study has to be judged."""
+        return self._open.has(study_instance_uid)
+
+    def lapse(self, case: LapsedCase) -> None:
+        """Note a case whose study is removed before it was judged. Raises OSError."""
+        self._site.append(_LAPSED, asdict(case))
+
+    def lapsed(self) -> list[LapsedCase]:
+        """Return the cases whose studies were removed before they were judged, in that order. Raises OSError."""
+        return [LapsedCase(**each) for each in self._site.readable(_LAPSED)]
 
     def opened(self) -> list[str]:
         """Return the studies with a case to be judged."""

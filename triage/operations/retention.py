@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 
-from triage.adjudication.marks import CaseMarks
+from triage.adjudication import retention as cases
 from triage.delivery.outbox import Outbox
 from triage.operations.one_study import one_study
 from triage.spool.store import Store
@@ -27,13 +27,15 @@ _OLD_LOCK_S = 7 * _DAY_S
 class AgeLimits:
     """Ages in days from which studies go; 0 days keep everything. ``now`` in POSIX seconds.
 
-    ``retention_days`` removes a study's files, ``expire_after_days`` takes it off the list. Unless
-    ``clock_is_steady`` nothing goes by its age.
+    ``retention_days`` removes a study's files, ``expire_after_days`` takes it off the list. A study with a case to be
+    judged stays ``case_days`` from when the case came up; 0 days keep none. Unless ``clock_is_steady`` nothing goes by
+    its age.
     """
 
     now: float
     retention_days: float = 0.0
     expire_after_days: float = 0.0
+    case_days: float = 0.0
     clock_is_steady: bool = True
 
 
@@ -76,7 +78,7 @@ def remove_aged(spool: Store, index: Worklist, limits: AgeLimits, turns: Retenti
         return AgedStudies()
     removed, overdue, expired = 0, 0, 0
     if limits.retention_days:
-        removed, overdue = remove_old(spool, index, limits.retention_days, limits.now, turns)
+        removed, overdue = remove_old(spool, index, limits, turns)
     if limits.expire_after_days:
         expired = expire_old(spool, index, limits.expire_after_days, limits.now)
     spool.remove_old_parts(limits.now - _OLD_PART_S)
@@ -85,24 +87,25 @@ def remove_aged(spool: Store, index: Worklist, limits: AgeLimits, turns: Retenti
 
 
 def remove_old(
-    spool: Store, index: Worklist, retention_days: float, now: float, turns: RetentionTurns | None = None
+    spool: Store, index: Worklist, limits: AgeLimits, turns: RetentionTurns | None = None
 ) -> tuple[int, int]:
     """Remove studies that were tagged longer ago than the retention and have left the list.
 
-    A study stays while an object of it waits, is dead or is undelivered. A call looks at a bounded number, in turn, so
+    A study stays while an object of it waits, is dead or is undelivered, and for a time while a case of it has to be
+    judged. A call looks at a bounded number, in turn, so
     that studies that have to stay do not block the others, and removes a bounded number. Return the number removed, and
     the number as old that was left in the last whole round.
     """
-    before, turns = now - retention_days * _DAY_S, turns or RetentionTurns()
+    before, turns = limits.now - limits.retention_days * _DAY_S, turns or RetentionTurns()
     turn, ended = turns.next(spool)
     old = [uid for uid in turn if spool.touched(uid) < before]
     count = 0
     for uid in old:
         with one_study(uid), spool.study_lock(uid):
             # Only now: what came since the list was made must not go with the old.
-            if _is_finished(spool, uid, before):
+            if _is_finished(spool, uid, before) and not _is_awaited(spool, uid, limits):
                 index.remove(uid)
-                CaseMarks(spool).remove(uid)
+                cases.forget(spool, uid, limits.now)
                 spool.remove_study(uid)
                 count += 1
         if count >= _REMOVED_AT_ONCE:  # a wrong setting costs so many studies in one sweep, and no more
@@ -137,6 +140,10 @@ def _is_finished(spool: Store, study_instance_uid: str, before: float) -> bool:
         and not spool.is_unfinished(study_instance_uid)
         and not Outbox(spool).is_undelivered(study_instance_uid)
     )
+
+
+def _is_awaited(spool: Store, study_instance_uid: str, limits: AgeLimits) -> bool:
+    return cases.is_awaited(spool, study_instance_uid, limits.now - limits.case_days * _DAY_S)
 
 
 def _has_left_the_list(spool: Store, study_instance_uid: str, decision: Mapping[str, object]) -> bool:

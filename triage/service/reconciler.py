@@ -43,6 +43,7 @@ class Reconciler:
             time.time(),
             settings.spool.retention_days,
             settings.worklist.expire_after_days,
+            settings.adjudication.keep_days,
             clock_is_steady=self.clock.is_steady(),
         )
         if not self.clock.has_jumped:

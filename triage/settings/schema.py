@@ -76,7 +76,7 @@ class Settings(Section):
     deliver: Annotated[DeliverSettings, read_by("deliver")] = DeliverSettings()
     reports: Annotated[ReportsSettings, read_by("reports")] = ReportsSettings()
     channels: Annotated[ChannelsSettings, read_by("work", "sweep", "deliver", "reports")] = ChannelsSettings()
-    adjudication: Annotated[AdjudicationSettings, read_by("work", "web")] = AdjudicationSettings()
+    adjudication: Annotated[AdjudicationSettings, read_by("work", "sweep", "web")] = AdjudicationSettings()
     paging: Annotated[PagingSettings, read_by("work", "deliver", "web")] = PagingSettings()
     smtp: Annotated[SmtpSettings, read_by("deliver")] = SmtpSettings()
     log: Annotated[LogSettings, read_by(*PROCESSES)] = LogSettings()

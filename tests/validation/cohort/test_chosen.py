@@ -15,6 +15,7 @@ from triage.adjudication import acts
 from triage.adjudication.acts import Objection, Verdict
 from triage.adjudication.choice import CaseChooser, ChoiceRules
 from triage.adjudication.journal import Contradicted
+from triage.adjudication.retention import forget
 from triage.cli import triage as cli
 from triage.decision.types import Tag
 from triage.spool.spool import Spool
@@ -53,7 +54,7 @@ def test_labels_go_out_with_how_they_were_chosen_and_validation_leaves_the_other
     index = Worklist(redis_server.client())
     tags = (Tag.ABNORMAL, Tag.NORMAL, Tag.NORMAL, Tag.ABNORMAL, Tag.NORMAL)
     audited, second, unjudged, disputed, agreed = (tagged(spool, index, n, tag) for n, tag in enumerate(tags))
-    draw = CaseChooser(spool, ChoiceRules(1.0, "=seed"), time.time)
+    draw = CaseChooser(spool, ChoiceRules(1.0, "=seed"), lambda: 0.5)
     for each in (audited, second, unjudged):
         draw(each, True)
     for each, label in ((audited, 0), (second, 1)):
@@ -84,3 +85,9 @@ def test_labels_go_out_with_how_they_were_chosen_and_validation_leaves_the_other
     assert [member.row.columns["chosen_by"] for member in cohort.members] == ["random", "random"]
     assert len(cohort.notes) == 3
     assert cohort.notes[-1].startswith("only 2 of 3 studies of the random audit are judged")
+
+    forget(spool, unjudged.study_instance_uid, time.time())  # as retention does: what is left is no random part still
+    spool.remove_study(unjudged.study_instance_uid)
+    ran = CliRunner().invoke(cli, ["feedback", "--out", str(out)], env=settings)
+    assert "random audit: 2 of 3 drawn studies are judged\nretention removed 1 of them" in ran.output
+    assert {row.columns["sample_drawn"] for row in read_manifest(out)} == {"3", ""}

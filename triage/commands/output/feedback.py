@@ -32,6 +32,8 @@ def told(done: FeedbackExport, out: Path) -> Iterator[str]:
     if done.drawn:
         yield f"random audit: {done.judged} of {done.drawn} drawn studies are judged"
         if done.judged < done.drawn:
+            if done.lapsed:
+                yield f"retention removed {done.lapsed} of them before they were judged (adjudication.keep_days)"
             yield "judge the others before figures are taken: those that are judged first are not a random part"
 
 

@@ -37,6 +37,12 @@ class AdjudicationSettings(Section):
         description="Distance of a score from its operating point up to which a new study is a case to be judged, as "
         "one that the model is uncertain of. Never used for figures of accuracy. 0: none.",
     )
+    keep_days: float = Field(
+        90.0,
+        ge=0,
+        description="Days, from when a case came up, for which retention leaves its study until the case is judged. "
+        "0: retention does not wait for judgements.",
+    )
     reader_studies: tuple[Path, ...] = Field(
         (), description="Folders of reader studies (`triage readers`) whose ties are judged on the page."
     )

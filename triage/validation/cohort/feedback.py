@@ -10,11 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
+from math import inf
 from pathlib import Path
 
 from triage.adjudication.acts import study_cases
 from triage.adjudication.cases import WHOLE_STUDY, AdjudicationCase
 from triage.adjudication.journal import ChosenBy, journals
+from triage.adjudication.marks import CaseMarks
 from triage.adjudication.ties import TieJudgement, judgements
 from triage.decision.decide import current_assessments
 from triage.decision.records import assessment_from, decision_from
@@ -39,7 +41,8 @@ class FeedbackExport:
         images: Number of images written.
         contradicted: Studies whose readers contradict each other, without a judgement.
         without_image: Labelled studies of which no image has a score.
-        drawn: Studies drawn at random that are in the spool; ``judged``: those of them with a judged label.
+        drawn: Studies drawn at random since the oldest of them that is in the spool; ``judged``: those of them with a
+            judged label; ``lapsed``: those that retention removed before they were judged.
         studies: The studies of which images were written.
         cases: The cases of all studies.
     """
@@ -49,6 +52,7 @@ class FeedbackExport:
     without_image: int
     drawn: int = 0
     judged: int = 0
+    lapsed: int = 0
     studies: tuple[str, ...] = ()
     cases: tuple[AdjudicationCase, ...] = ()
 
@@ -76,7 +80,8 @@ def export(spool: Store, out: Path, reader_studies: Sequence[Path] = ()) -> Feed
     known = {uid: label for uid, cases in found.items() if (label := _label_of(spool, uid, cases))}
     audit = [case for case in every if case.finding == WHOLE_STUDY and case.chosen_by is ChosenBy.RANDOM]
     judged = sum(1 for case in audit if case.judgement and case.judgement.label is not None)
-    known = {uid: _with_counts(label, len(audit), judged) for uid, label in known.items()}
+    lapsed = _lapsed(spool, audit)
+    known = {uid: _with_counts(label, len(audit) + lapsed, judged) for uid, label in known.items()}
     rows = {uid: list(_rows(spool, uid, label)) for uid, label in known.items()}
     ties = [_tie_row(each) for study in reader_studies for each in judgements(study).values() if each.label is not None]
     write_manifest(out, [*(row for of_study in rows.values() for row in of_study), *(tie for tie in ties if tie)])
@@ -84,8 +89,9 @@ def export(spool: Store, out: Path, reader_studies: Sequence[Path] = ()) -> Feed
         images=sum(map(len, rows.values())) + sum(1 for tie in ties if tie),
         contradicted=sum(1 for uid in found if uid not in known and _contradict(spool, uid)),
         without_image=sum(not of_study for of_study in rows.values()),
-        drawn=len(audit),
+        drawn=len(audit) + lapsed,
         judged=judged,
+        lapsed=lapsed,
         studies=tuple(uid for uid, of_study in rows.items() if of_study),
         cases=tuple(every),
     )
@@ -96,6 +102,13 @@ def _with_counts(label: _StudyLabel, drawn: int, judged: int) -> _StudyLabel:
     if label.chosen_by is not ChosenBy.RANDOM:
         return label
     return replace(label, columns={**label.columns, SAMPLE_DRAWN: str(drawn), SAMPLE_JUDGED: str(judged)})
+
+
+def _lapsed(spool: Store, audit: Sequence[AdjudicationCase]) -> int:
+    """Return the number of studies drawn in the time of ``audit`` that were removed before they were judged."""
+    oldest = min((case.since for case in audit), default=inf)
+    lapsed = CaseMarks(spool).lapsed()
+    return sum(each.of_study and each.chosen_by == ChosenBy.RANDOM and each.since >= oldest for each in lapsed)
 
 
 def _studies(spool: Store) -> list[str]:

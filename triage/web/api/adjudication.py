@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _LISTED = 200
 _JUDGED_LISTED = 50
+_LAPSED_WITHIN_S = 30 * 86400.0
 
 
 class Judgement(BaseModel):
@@ -74,6 +75,7 @@ def _list(sources: Sources, request: Request) -> Response:
             "blinded": sources.adjudication.blinded,
             "cases": [_listed(case, sources.adjudication.blinded, who) for case in cases],
             "further_studies": max(len(waiting) - _LISTED, 0),
+            "lapsed": sum(each.at > sources.now() - _LAPSED_WITHIN_S for each in marks.lapsed()),
             "ties": of_ties.ties,
             "faults": [*faults, *of_ties.faults],
         }

@@ -48,7 +48,8 @@ const keyOfCase = (each) => (each.case ? `tie/${each.study}/${each.case}` : `${e
 async function load() {
   const found = await server.get("/api/adjudication");
   cases = [...found.cases, ...found.ties.map((each) => ({ ...each, finding: "", kinds: [], chosen_by: "tie", also: [] }))];
-  at("faults").replaceChildren(...[...found.faults, found.further_studies && text("cases.further", { count: found.further_studies })].filter(Boolean).map((words) => element("p", { className: "warning" }, words)));
+  const lapsed = found.lapsed && text("cases.lapsed", { count: found.lapsed });
+  at("faults").replaceChildren(...[...found.faults, lapsed, found.further_studies && text("cases.further", { count: found.further_studies })].filter(Boolean).map((words) => element("p", { className: "warning" }, words)));
   list();
 }
 
