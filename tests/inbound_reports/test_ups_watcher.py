@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, acts_of
+from triage.worklist.site_claims import site_claim
 from triage.worklist.workitem_performer import PERFORMED
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
@@ -83,6 +85,36 @@ def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_no
     assert (step.act, step.who, step.through) == (Act.READ, "Lee Ann", "ups")
     assert step.source in manager.workitems
     assert watcher.metrics.workitems_completed.labels("ups")._value.get() == 1
+
+
+def test_a_claim_at_the_manager_is_kept_while_polls_show_it_and_not_beyond(spool: Spool, index: Worklist) -> None:
+    claimed, free = (a_study(spool, "ups", tag=Tag.NORMAL) for _ in range(2))
+    with ups_manager() as manager:
+        a_deliverer(spool, manager.port).round()
+        watcher = looking(spool, index, manager.port)
+        watcher.poll()
+        assert site_claim(spool, claimed, time.time()) is None
+        room = Dataset()
+        room.CodeValue, room.CodingSchemeDesignator, room.CodeMeaning = "R1", "99SITE", "Reading room 1"
+        finish(manager, claimed, "IN PROGRESS", PerformedStationNameCodeSequence=[room])
+        before = index.changes()
+        assert watcher.poll() == 0
+        first = site_claim(spool, claimed, time.time())
+        assert first is not None and (first.manager, first.by) == ("ups", "Reading room 1")
+        assert index.changes() > before  # open pages are told
+        again = index.changes()
+        watcher.poll()
+        assert site_claim(spool, claimed, time.time()) == first and index.changes() == again
+        assert site_claim(spool, claimed, first.until) is None  # polls have shown it no more
+        later = replace(watcher, now=lambda: first.until - 1)
+        later.poll()
+        renewed = site_claim(spool, claimed, first.until)
+        assert renewed is not None and renewed.at == first.at
+        assert site_claim(spool, free, time.time()) is None
+        assert listed(index) == [claimed, free]
+        finish(manager, claimed)
+        assert later.poll() == 1
+        assert site_claim(spool, claimed, first.until) is None
 
 
 def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: Worklist, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,9 @@ from tests.support.signed_in_web import quick_passwords, signed_in_web
 from tests.support.worklist_page import served, tagged
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
+from triage.model.card import CARD
+from triage.model.card_library import CardLibrary
+from triage.model.installed import models_folder
 from triage.spool.spool import Spool
 from triage.web import languages
 from triage.web.api.sources import Sources
@@ -44,7 +49,7 @@ MARKED = re.compile(r"⟦[^⟦⟧]*⟧")
 
 def pseudo(language: str) -> Catalogue:
     """Return the English texts, marked and two fifths longer."""
-    english = {**_REAL("en"), "finding.effusion": "Effusion", "finding.nodule": "Nodule"}
+    english = {**_REAL("en"), **{key: key for key in _OF_CARDS}}
     return {
         key: {form: _marked(each) for form, each in text.items()} if isinstance(text, dict) else _marked(str(text))
         for key, text in english.items()
@@ -52,6 +57,9 @@ def pseudo(language: str) -> Catalogue:
 
 
 _REAL = languages.catalogue
+_OF_CARDS = [f"finding.{each}" for each in ("abnormal", "effusion", "lung_opacity", "nodule")]
+_OF_CARDS += [f"figure.{each}" for each in ("auc", "auc within view", "sensitivity", "specificity")]
+"""Words for codes in cards, for which English has those of the card."""
 
 
 def _marked(text: str) -> str:
@@ -76,10 +84,18 @@ def page(browser: Browser) -> Iterator[Page]:
         yield opened
 
 
+def released(name: str) -> dict[str, str]:
+    """Return name and digest of a released model, as an image has them that it scored."""
+    card = json.loads((models_folder(None) / name / CARD).read_text())
+    return {"model_id": f"{name} {card['version']}", "model_digest": card["model_sha256"]}
+
+
 @pytest.fixture
 def place(redis_server: RedisServer, spool: Spool) -> Iterator[tuple[str, Sources]]:
-    with served(redis_server, spool, paging=True, ups=True, maps=True) as (address, sources):
-        results = scored(a_score("effusion", 0.91, threshold=0.35), a_score("nodule", 0.1))["results"]
+    cards = CardLibrary(lambda: models_folder(None))
+    with served(redis_server, spool, paging=True, ups=True, maps=True, cards=cards) as (address, sources):
+        (result,) = scored(a_score("effusion", 0.91, threshold=0.35), a_score("nodule", 0.1))["results"]
+        results = (replace(result, **released("rsna-adult")),)
         tagged(sources.spool, sources.worklist, 1, Tag.ABNORMAL, results=results, age_s=600)
         tagged(sources.spool, sources.worklist, 2, Tag.NOT_ASSESSED, reasons=(Reason.AGE_UNKNOWN,), age_s=90_000)
         tagged(sources.spool, sources.worklist, 3, Tag.NORMAL, view="PA", ap_share=0.981, view_contradicted=True)
@@ -110,9 +126,15 @@ def test_no_text_is_outside_the_catalogue(
     for key in "lxt":
         page.keyboard.press(key)
     page.locator("button.figures").first.click()
-    expect(page.locator("#figures")).to_be_visible()
+    expect(page.locator("#figures .figures-table").first).to_be_visible()
     assert unmarked(page) == []
     page.keyboard.press("Escape")
+    page.keyboard.press("c")
+    expect(page.locator("#together-claim")).to_be_visible()
+    page.locator("#release").click()
+    expect(page.locator("#releasing")).to_be_visible()
+    assert unmarked(page) == []
+    page.locator("#release-cancel").click()
     page.locator("#findings button").first.click()
     expect(page.locator("#disagreeing")).to_be_visible()
     assert unmarked(page) == []

@@ -304,9 +304,14 @@ def test_what_goes_wrong_with_other_studies_is_said_in_their_place(page: Page, p
     opened(page, address, uid)
     expect(page.locator("#other-studies .warning")).to_have_text("the disk is away")
     expect(page.locator("#trouble")).to_be_hidden()
+    for key in "be":  # "there is none" is not known
+        page.keyboard.press(key)
+        expect(page.locator("#toast")).to_contain_text("It is not known yet whether this patient has other pictures")
     page.unroute_all()
     page.get_by_role("button", name="Look again").click()
     expect(page.locator("#other-studies")).to_contain_text("No other study with this Patient ID and issuer")
+    page.keyboard.press("b")
+    expect(page.locator("#toast")).to_have_text("There is no other picture to be put next to it.")
 
 
 def test_the_next_study_opens_by_mouse_and_upright(page: Page, place: tuple[str, Sources]):

@@ -1,4 +1,4 @@
-"""Workitems of ours at a foreign UPS manager: which of them were completed, asked for by N-GET under UPS Pull.
+"""Workitems of ours at a foreign UPS manager: which were completed or claimed, asked for by N-GET under UPS Pull.
 
 What is asked about is read from the receipts of the studies that are listed: nothing is remembered between two polls.
 """
@@ -25,10 +25,12 @@ from triage.errors import UnreachableError, cause
 from triage.metrics.reports import ReportMetrics
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
+from triage.worklist.claim_attributes import station
 from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, NotTaggedError, ReadNotice
+from triage.worklist.site_claims import SiteClaim, end_site_claim, note_site_claim, valid_until
 from triage.worklist.workitem_performer import PERFORMED, ended_at, performer
-from triage.worklist.workitem_state import COMPLETED
+from triage.worklist.workitem_state import COMPLETED, IN_PROGRESS
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +40,10 @@ _AHEAD_S = 24 * 3600.0
 
 @dataclass(frozen=True)
 class Watcher:
-    """Polls one UPS manager for completed workitems. ``now`` is the clock, in POSIX seconds."""
+    """Polls one UPS manager every ``every_s`` seconds for completed workitems, and for those in progress.
+
+    ``now`` is the clock, in POSIX seconds.
+    """
 
     name: str
     peer: RemoteAE
@@ -47,9 +52,10 @@ class Watcher:
     metrics: ReportMetrics
     stopping: Callable[[], bool] = lambda: False
     now: Callable[[], float] = time.time
+    every_s: float = 0.0
 
     def poll(self) -> int:
-        """Take the studies of completed workitems off the list and return their number.
+        """Take the studies of completed workitems off the list and return their number; note who holds others.
 
         Raises:
             UnreachableError: the manager accepts no connection.
@@ -59,17 +65,24 @@ class Watcher:
         if not open_now or Outbox(self.spool).disabled(self.name):
             return 0
         count = 0
+        claims: dict[str, SiteClaim | None] = {}
         with dicom_store.associated(self.peer, (UPS_PULL,)) as association:
             for study, workitem, told_at in open_now:
                 if self.stopping():
                     break
                 found = read_workitem(association, workitem, _ASKED_FOR)
-                if found is not None and text_of(found, "ProcedureStepState") == COMPLETED:
+                state = "" if found is None else text_of(found, "ProcedureStepState")
+                if found is not None and state == COMPLETED:
                     count += self._completed(study, workitem, found, told_at)
+                claims.setdefault(study, None)
+                if found is not None and state == IN_PROGRESS:
+                    claims[study] = self._claim(workitem, found)
+        for study, claim in claims.items():
+            self._note(study, claim)
         return count
 
-    def run(self, wait: Callable[[float], None], interval_s: float) -> None:
-        """Poll every ``interval_s`` seconds until ``stopping()``."""
+    def run(self, wait: Callable[[float], None]) -> None:
+        """Poll until ``stopping()``."""
         while not self.stopping():
             outcome = "failed"
             try:
@@ -82,7 +95,7 @@ class Watcher:
             except Exception as error:  # the edge: a full disk, or a fault of ours; the next poll comes
                 logger.error("%s: %s; trying again", self.name, cause(error))
             self.metrics.workitem_looks.labels(self.name, outcome).inc()
-            wait(interval_s)
+            wait(self.every_s)
 
     def _open(self) -> Iterator[tuple[str, str, float]]:
         """Yield the delivered workitems of listed studies that were not seen completed before.
@@ -97,6 +110,19 @@ class Watcher:
                 for workitem in delivered[-1].identity["workitems"].split():
                     if workitem not in noted:
                         yield study, workitem, _told_at(delivered, workitem)
+
+    def _claim(self, workitem: str, found: Dataset) -> SiteClaim:
+        by, now = station(found) or performer(found), self.now()
+        return SiteClaim(self.name, workitem, by, now, valid_until(now, self.every_s))
+
+    def _note(self, study: str, claim: SiteClaim | None) -> None:
+        """Keep who holds a study at this manager, and tell open pages where that has changed."""
+        if claim is None:
+            changed = end_site_claim(self.spool, study, self.name, self.now())
+        else:
+            changed = note_site_claim(self.spool, study, claim, self.now())
+        if changed:
+            self.index.state.touch(study)
 
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
         # Without a time: a late image may have come between the end and our poll, and is unread.
@@ -147,5 +173,6 @@ def _watching(
     metrics.workitems_completed.labels(destination.name)
     for outcome in ("ok", "failed"):
         metrics.workitem_looks.labels(destination.name, outcome)
-    watcher = Watcher(destination.name, remote_ae_of(destination), spool, index, metrics, stopping)
-    return lambda: watcher.run(wait, destination.look_s)
+    peer, every_s = remote_ae_of(destination), destination.look_s
+    watcher = Watcher(destination.name, peer, spool, index, metrics, stopping, every_s=every_s)
+    return lambda: watcher.run(wait)

@@ -20,6 +20,7 @@ from triage.runtime.checkout import checkout
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.auth.route_rules import RULES
+from triage.worklist.site_claims import SiteClaim, note_site_claim
 
 
 @pytest.fixture
@@ -44,6 +45,22 @@ def test_other_studies_come_with_results_dates_and_pictures(place: tuple[str, So
         assert picture.status_code == 200
         assert ask.get("/api/studies/1.2.999/patient").status_code == 404
         assert ask.get("/api/studies/1.2;x/patient").status_code == 400
+
+
+def test_a_claim_at_the_site_s_worklist_is_shown_until_polls_show_it_no_more(place: tuple[str, Sources]) -> None:
+    address, sources = place
+    study = tagged(sources.spool, sources.worklist, 1, Tag.ABNORMAL).study_instance_uid
+    with httpx.Client(base_url=address, trust_env=False, timeout=60) as ask:
+        assert "claim" not in ask.get(f"/api/studies/{study}").json()  # workitems are off, and none is known
+        now = sources.now()
+        note_site_claim(sources.spool, study, SiteClaim("ris", "1.2.3", "", now, now + 60), now)
+        for path in (f"/api/studies/{study}", f"/api/studies/{study}/standing"):
+            claim = ask.get(path).json()["claim"]
+            assert (claim["by"], claim["via"]) == ("ris", "site")
+        (entry,) = ask.post("/api/list", json={}).json()["entries"]
+        assert entry["claim"] == claim
+        note_site_claim(sources.spool, study, SiteClaim("ris", "1.2.4", "Lee", now, now - 1), now)
+        assert "claim" not in ask.get(f"/api/studies/{study}").json()
 
 
 def test_they_are_guarded_and_audited_like_the_study() -> None:

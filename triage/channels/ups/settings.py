@@ -23,7 +23,7 @@ class UPSDestination(DICOMDestination):
         0.0,
         ge=0,
         description="Seconds between two polls of the manager for workitems of ours that were completed (N-GET, UPS "
-        "Pull): their studies leave the list. 0: never.",
+        "Pull), whose studies leave the list, or claimed, which is shown. 0: never.",
     )
     retrieve_ae_title: AETitle | Literal[""] = Field(
         "", description="Where readers retrieve the images (0008,0054); empty: the AE title that sent them."

@@ -23,6 +23,7 @@ from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import Role, user_of
 from triage.web.http.request_body import read_json
 from triage.worklist.claims import Claims, Held, HeldError, NotClaimedError, Person, held
+from triage.worklist.site_claims import site_claim
 from triage.worklist.workitem_state import RefusedError
 
 logger = logging.getLogger(__name__)
@@ -54,10 +55,14 @@ def routes(sources: Sources) -> list[Route]:
 
 
 def claim_of(sources: Sources, study_instance_uid: str) -> dict[str, object]:
-    """Return the field ``claim`` of a study: who holds its workitem, or null; nothing where workitems are off."""
-    if sources.workitems is None:
-        return {}
-    return {"claim": _described(held(sources.spool, study_instance_uid))}
+    """Return the field ``claim`` of a study: who holds its workitem, here or at a manager of the site, or null.
+
+    Nothing where workitems are off and no poll of a manager has shown a claim.
+    """
+    lasts = held(sources.spool, study_instance_uid) if sources.workitems else None
+    if lasts is None and (elsewhere := site_claim(sources.spool, study_instance_uid, sources.now())):
+        return {"claim": {"by": elsewhere.by or elsewhere.manager, "via": "site", "at": iso_utc(elsewhere.at)}}
+    return {"claim": _described(lasts)} if sources.workitems else {}
 
 
 def note_read(sources: Sources, study_instance_uid: str, person: Person) -> None:

@@ -1,9 +1,10 @@
 // The page of cases: disagreements, audits and ties, judged by another person than those who disagree.
 
+import { Arrangement } from "./arrangement.js";
 import { at, element } from "./elements.js";
 import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
-import { followLanguage } from "./language.js";
+import { chooseLanguage, followLanguage } from "./language.js";
 import { lockAfter } from "./lock.js";
 import * as server from "./server.js";
 import { parts, text } from "./texts.js";
@@ -13,6 +14,7 @@ import { findingTitle, moment, viewWords } from "./words.js";
 
 const answer = (whole, label) => text(label === null ? "cases.undecided" : `answer.${whole ? (label ? "abnormal" : "normal") : label ? "present" : "absent"}`);
 
+const arrangement = new Arrangement(); // of the list: the language is kept with it
 const view = new View(at("image"));
 view.words = viewWords;
 let cases = [];
@@ -198,7 +200,8 @@ async function session() {
   lockAfter(found.idle_lock_s);
   at("who").hidden = found.local;
   at("user").textContent = found.user;
-  followLanguage((await server.get("/api/preferences")).language);
+  await arrangement.load();
+  followLanguage(arrangement.language);
 }
 
 const KEYS = { ...moving(view), f: () => view.fit(), 0: () => view.reset(), 1: () => view.actual(), i: () => view.invert() };
@@ -220,6 +223,7 @@ at("judgement").addEventListener("submit", (event) => {
   event.preventDefault();
   run(judge);
 });
+chooseLanguage(arrangement, run);
 countUnread();
 run(session);
 run(load);

@@ -32,7 +32,7 @@ export class Claim {
   /** Show the claim of a study: null for none, undefined where workitems are off. */
   show(uid, claim, tagged) {
     this.#uid = uid;
-    at("claim").hidden = claim === undefined;
+    at("claim").hidden = claim === undefined || claim?.via === "site"; // workitems may be off here
     at("claim").disabled = !tagged || Boolean(claim);
     const isMine = claim?.via === "page" && claim.by === this.presence.user;
     at("claim").setAttribute("aria-pressed", String(isMine));
@@ -73,5 +73,5 @@ function said(claim, isMine) {
   const when = moment(claim.at);
   if (isMine) return [text("claim.mine", { when })];
   const name = element("bdi", {}, claim.by || text("claim.system"));
-  return parts(claim.via === "page" ? "claim.by" : "claim.stays", { name, when });
+  return parts({ page: "claim.by", site: "claim.site" }[claim.via] ?? "claim.stays", { name, when });
 }

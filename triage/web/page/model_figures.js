@@ -2,8 +2,8 @@
 
 import { at, element } from "./elements.js";
 import * as server from "./server.js";
-import { LOCALE, text } from "./texts.js";
-import { figureWord, findingTitle, fixed, ofServer } from "./words.js";
+import { LOCALE, parts, text } from "./texts.js";
+import { figureWord, findingTitle, fixed, ofServer, percent } from "./words.js";
 
 /** The text on a study without findings in its record. */
 export const notLookedFor = (decision) => (text(decision.model_id ? "figures.before" : "figures.nothing"));
@@ -50,15 +50,28 @@ function about(card) {
 }
 
 function finding(each) {
-  const points = each.operating_points.map(({ name, threshold, chosen, approximate }) => text(approximate ? "figures.about_from" : "figures.positive_from", { name, threshold, chosen }));
+  const points = each.operating_points.map(({ name, threshold, chosen, approximate }) =>
+    parts(approximate ? "figures.about_from" : "figures.positive_from", { name: ofServer(name), threshold: threshold, chosen: ofServer(chosen) }),
+  );
   return [
     element("h3", {}, each.counts ? findingTitle(each) : text("finding_of.not_counted", { state: findingTitle(each) })),
-    line(`${text("figures.classes", { positive: each.positive_class, negative: each.negative_class })} ${text(`negative.${each.negative_means}`)}`),
-    element("ul", {}, ...points.map((each) => element("li", {}, each))),
+    element("p", {}, ...parts("figures.classes", { positive: ofServer(each.positive_class), negative: ofServer(each.negative_class) }), ` ${text(`negative.${each.negative_means}`)}`),
+    element("ul", {}, ...points.map((each) => element("li", {}, ...each))),
     ...(each.performance.length ? each.performance.flatMap(cohort) : [line(text("figures.none"))]),
     ...each.pointing_game.map(({ cohort: where, reference, hits, chance }) =>
-      line(
-        text("figures.pointing", { hits: share(hits.value), low: share(hits.low), high: share(hits.high), method: hits.method, n: hits.n, chance: share(chance), where, reference }),
+      element(
+        "p",
+        {},
+        ...parts("figures.pointing", {
+          hits: percent(hits.value),
+          low: percent(hits.low),
+          high: percent(hits.high),
+          method: ofServer(hits.method),
+          n: hits.n,
+          chance: percent(chance),
+          where: ofServer(where),
+          reference: ofServer(reference),
+        }),
       ),
     ),
   ];
@@ -72,21 +85,20 @@ function cohort({ cohort: name, reference, held_out_how: how, figures }) {
       {},
       element("th", { scope: "row" }, figureWord(figure)),
       element("td", {}, rounded(value)),
-      element("td", { title: method }, text("figures.interval", { low: rounded(low), high: rounded(high) })),
+      element("td", {}, text("figures.interval", { low: rounded(low), high: rounded(high) })),
       element("td", {}, n.toLocaleString(LOCALE)),
-      element("td", {}, method),
+      element("td", {}, ofServer(method)),
     ),
   );
   const head = ["figure", "value", "interval", "n", "method"].map((name) => element("th", { scope: "col" }, text(`figures_head.${name}`)));
-  const caption = element("caption", {}, text("figures.cohort", { name, reference, how }));
+  const caption = element("caption", {}, ...parts("figures.cohort", { name: ofServer(name), reference: ofServer(reference), how: ofServer(how) }));
   const table = element("table", { className: "figures-table" }, caption, element("thead", {}, element("tr", {}, ...head)), element("tbody", {}, ...rows));
-  return [element("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": name }, table)];
+  return [element("div", { className: "wide", tabIndex: 0, role: "group", "aria-label": text("figures.label") }, table)];
 }
 
 const line = (words, className = "") => element("p", { className }, words);
 /** Sentences of a card, in the language of its author. */
 const list = (sentences) => element("ul", {}, ...sentences.map((each) => element("li", {}, ofServer(each))));
 const rounded = (value) => fixed(value);
-const share = (value) => `${(value * 100).toFixed(0)} %`;
 
 at("figures-close").addEventListener("click", () => at("figures").close());

@@ -22,6 +22,11 @@ export class OtherStudies {
     return shown.find((each) => each.match === "issuer") ?? shown[0] ?? null;
   }
 
+  /** True if all other studies were found: "there is none" may be said. */
+  get isComplete() {
+    return Boolean(this.#found?.complete || this.#found?.why_none);
+  }
+
   clear() {
     this.#asking++;
     this.#found = null;

@@ -38,6 +38,9 @@ export class Pictures {
   /** Return the newest other study that has pictures, or null. */
   prior = () => null;
 
+  /** Return true if all other studies were found. */
+  isComplete = () => true;
+
   /** The results of the open study; null if it is closed. */
   set found(found) {
     this.#found = found;
@@ -95,7 +98,7 @@ export class Pictures {
     }
     const prior = this.prior();
     if (prior) return this.#run(() => this.nextTo(prior));
-    return this.tell(text("pictures.alone"));
+    return this.tell(text(this.isComplete() ? "pictures.alone" : "others.not_known"));
   }
 
   next() {

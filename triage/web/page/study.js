@@ -26,6 +26,7 @@ export class Study {
     this.#pictures = new Pictures(run, () => this.refresh());
     this.#others = new OtherStudies(open, (study) => run(() => this.#pictures.nextTo(study)));
     this.#pictures.prior = () => this.#others.newest;
+    this.#pictures.isComplete = () => this.#others.isComplete;
   }
 
   get pictures() {
@@ -80,7 +81,7 @@ export class Study {
   showPrior() {
     const { newest } = this.#others;
     if (newest) this.run(() => this.#pictures.nextTo(newest));
-    else this.#pictures.tell(text("others.no_pictures"));
+    else this.#pictures.tell(text(this.#others.isComplete ? "others.no_pictures" : "others.not_known"));
   }
 
   get mapMissing() {

@@ -29,7 +29,11 @@ export const stateWord = (name) => coded("state", name, plain(name));
 export const findingTitle = ({ name, title }) => coded("finding", name, title || plain(name));
 
 /** The model's figures by their names. */
-export const figureWord = (name) => coded("figure", name, plain(name));
+export const figureWord = (name) => {
+  const [figure, point] = name.split(" at ");
+  const word = coded("figure", figure, plain(figure));
+  return point ? text("figures.at", { figure: word, point: Number(point) }) : word;
+};
 
 /** A sentence of the server, which is in English. */
 export const ofServer = (sentence) => element("span", { lang: "en" }, sentence);
