@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-chart acceptance-soak reproduce-adults reproduce-children clean
+.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-chart acceptance-soak screenshots reproduce-adults reproduce-children clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -89,6 +89,10 @@ acceptance-protocol: $(VENV)/.dev ## a model at a server of the Open Inference P
 
 acceptance-axe: $(VENV)/.dev ## every view of the page by axe's rules of accessibility (npm's axe-core), light and dark, narrow and wide
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/axe.sh
+
+screenshots: $(VENV)/.dev ## make the pictures of the pages in docs/images anew, of drawn chests (needs chromium)
+	@tests/install_peers.sh
+	$(BIN)/python -m tests.screenshots docs/images
 
 acceptance-worklist: $(VENV)/.dev ## two people at a list of 50,000 studies behind nginx, in two browsers
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/worklist.sh
