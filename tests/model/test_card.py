@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +139,52 @@ def test_a_service_with_only_demonstrations_does_not_start_unless_told_to(tmp_pa
     with pytest.raises(StartError, match="demo"):
         load_sessions(load(None, environment))
     assert list(load_sessions(load(None, {**environment, "TRIAGE_MODELS_ALLOW_DEMO": "true"}))) == ["demo"]
+
+
+EFFUSION = {"value": "60046008", "scheme": "SCT", "meaning": "Pleural effusion"}
+
+
+@pytest.mark.parametrize(
+    ("findings", "says"),
+    [
+        (
+            [{"name": "effusion"}, {"name": "fluid", "code": EFFUSION}],
+            "effusion and fluid have one code, 60046008 of SCT",
+        ),
+        ([{"name": "mild", "column": 0}, {"name": "severe", "column": 0}], "mild and severe are both column 0"),
+        ([{"name": "mass", "title": "Mass\nOBX|2"}], "one line of printable characters"),
+        ([{"name": "mass", "code": {**EFFUSION, "value": "6|4"}}], "'6|4' is no code of SCT"),
+        (
+            [{"name": "mass", "code": {**EFFUSION, "meaning": "Mass"}}],
+            "is the code of 'Pleural effusion', not of 'Mass'",
+        ),
+        ([{"name": "mass", "counts": "no"}], "counts: Input should be a valid boolean"),
+        ([{"name": "mass", "column": "0"}], "column: Input should be a valid integer"),
+        ([{"name": "mass", "column": True}], "column: Input should be a valid integer"),
+    ],
+)
+def test_findings_that_a_receiver_would_mix_up_or_that_say_something_else_are_refused(
+    tmp_path: Path, findings: list[dict[str, Any]], says: str
+) -> None:
+    with pytest.raises(ModelRefusedError, match=re.escape(says)):
+        write_model(tmp_path, "mixed", findings=findings)
+
+
+@pytest.mark.parametrize("threshold", [True, "0.5", 0, 1, -0.1])
+def test_a_threshold_that_is_none_is_refused(tmp_path: Path, threshold: object) -> None:
+    points = [{"name": "default", "threshold": threshold, "chosen": "fixed"}]
+    with pytest.raises(ModelRefusedError, match="threshold"):
+        write_model(tmp_path, "odd", findings=[{"name": "mass", "operating_points": points}])
+
+
+def test_a_finding_under_two_names_is_still_one_of_one_patient(tmp_path: Path) -> None:
+    first = write_model(tmp_path, "first", findings=[{"name": "effusion"}])
+    second = write_model(tmp_path, "second", findings=[{"name": "fluid", "code": EFFUSION}])
+    third = write_model(tmp_path, "third", findings=[{"name": "mass"}])
+    assert first.overlaps(second) and second.overlaps(first) and not first.overlaps(third)
+
+
+def test_a_card_that_is_nested_too_deeply_is_refused(folder: Path) -> None:
+    (folder / CARD).write_text("[" * 100_000)
+    with pytest.raises(ModelRefusedError, match="cannot be read"):
+        load_card(folder)

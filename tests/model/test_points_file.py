@@ -70,8 +70,8 @@ def test_what_is_written_is_read_again_and_toml_says_the_same(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"threshold": 1.2}, "point 1 (site): threshold: Input should be less than or equal to 1"),
-        ({"threshold": -0.1}, "threshold: Input should be greater than or equal to 0"),
+        ({"threshold": 1.2}, "point 1 (site): threshold: Input should be less than 1"),
+        ({"threshold": -0.1}, "threshold: Input should be greater than 0"),
         ({"threshold": float("nan")}, "threshold: Input should be a finite number"),
         ({"threshold": None}, "either a threshold or, in inherits, the reason"),
         ({"inherits": "few cases", "threshold": 0.3}, "either a threshold or, in inherits"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
             found,
         )
     assert any("did you mean abnormal?" in each for each in found)
-    assert any("of the probability or score: 0 to 1, not of a logit" in each for each in found)
+    assert any("of the probability or score: between 0 and 1, not of a logit" in each for each in found)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +103,33 @@ def test_all_mistakes_are_told_at_once_each_with_its_line(tmp_path: Path) -> Non
             ("[abnormal]", '[distance]\nwithout = "we know that it is missing"\nfeatures = "x"\n[abnormal]'),
             "features are for a distance",
         ),
+        (("threshold = 0.5", "threshold = true"), "findings[1].threshold: must be a number"),
+        (("threshold = 0.5", 'threshold = "0.5"'), "findings[1].threshold: must be a number"),
+        (("threshold = 0.5", "threshold = 0"), "not 0 or 1"),
+        (("threshold = 0.5", "threshold = 1.0"), "not 0 or 1"),
+        (("threshold = 0.5", "threshold = -0.5"), "not of a logit"),
+        (("threshold = 0.5", "threshold = inf"), "not of a logit"),
+        (("threshold = 0.5", 'threshold = 0.5\ncounts = "no"'), "findings[1].counts: must be true or false"),
+        (("index = 2", 'index = "2"'), "findings[1].index: must be a whole number"),
+        (("index = 2", "index = true"), "findings[1].index: must be a whole number"),
+        (("age_from = 18", 'age_from = "18"'), "intended_use.age_from: must be a number"),
+        (("age_from = 18", 'age_from = 18\nstations = ["ROOM1", " "]'), "stations must not have an empty name"),
+        (("[abnormal]", "[map]\n[abnormal]"), "map.output: is missing"),
+        (('title = "Pleural effusion"', 'title = "Effusion\\nOBX|2"'), "one line of printable characters"),
+        (('title = "Pleural effusion"', 'title = "Ergu\u202e"'), "one line of printable characters"),
+        (("index = 2", 'index = 2\ncode = { value = "6004a", scheme = "SCT", meaning = "x" }'), "is no code of SCT"),
+        (("index = 2", 'index = 2\ncode = { value = "RPID1", scheme = "RADLEX", meaning = "x" }'), "no code of RADLEX"),
+        (
+            ("index = 2", 'index = 2\ncode = { value = "60046008", scheme = "SCT", meaning = "Pneumothorax" }'),
+            "60046008 of SCT is the code of 'Pleural effusion', not of 'Pneumothorax'",
+        ),
+        (
+            (
+                "threshold = 0.5",
+                "threshold = 0.5\nsensitivity = { value = 7, low = 9, high = 1, method = '', n = 5 }",
+            ),
+            "sensitivity must be 0 to 1",
+        ),
         (("[[findings]]", "[findings]"), ""),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
@@ -113,6 +141,40 @@ def test_a_mistake_of_each_kind(tmp_path: Path, change: tuple[str, str], says: s
             mistakes(tmp_path, text)
         return
     assert any(says in each for each in mistakes(tmp_path, text)), mistakes(tmp_path, text)
+
+
+@pytest.mark.parametrize("table", ["findings = []", "findings = 0", 'findings = "effusion"', "findings = [1, []]"])
+def test_findings_that_are_no_tables_are_refused(tmp_path: Path, table: str) -> None:
+    text = description()
+    found = mistakes(tmp_path, f"{table}\n{text.partition('[[findings]]')[0]}{text[text.index('[abnormal]') :]}")
+    assert any("line 1: findings" in each and "table" in each for each in found), found
+
+
+@pytest.mark.parametrize("table", ["input = 5", "[[input]]\n", "input = []"])
+def test_a_table_that_is_none_is_told_with_its_line(tmp_path: Path, table: str) -> None:
+    text = description()
+    found = mistakes(tmp_path, f"{text[: text.index('[input]')]}{table}\n{text[text.index('[[findings]]') :]}")
+    assert any("input: must be a table" in each and ", line " in each for each in found), found
+
+
+def test_a_rule_without_weight_is_refused(tmp_path: Path) -> None:
+    rule = 'rule = { kind = "logistic", of = ["mass"], weights = [0.0] }'
+    found = mistakes(tmp_path, changed(('index = 2\nkind = "logit"', rule)))
+    assert any("a weight of 0" in each for each in found), found
+
+
+def test_a_mark_of_windows_before_the_text_and_its_ends_of_lines_are_taken(tmp_path: Path) -> None:
+    found = read(tmp_path, "\ufeff" + description().replace("\n", "\r\n"))
+    assert not found.mistakes and found.whole().name == "hospital"
+
+
+def test_lists_that_are_nested_too_deeply_and_what_is_no_file_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImportRefusedError, match="nested too deeply"):
+        read(tmp_path, f"x = {'[' * 5000}{']' * 5000}\n")
+    os.mkfifo(tmp_path / "pipe.toml")
+    for path in (tmp_path, tmp_path / "pipe.toml"):
+        with pytest.raises(ImportRefusedError, match="is no file"):
+            read_description(path)
 
 
 def test_rules_with_a_hole_or_a_circle(tmp_path: Path) -> None:

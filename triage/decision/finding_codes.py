@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha256
 
 from triage.decision.findings import FindingCode
 
 PRIVATE_SCHEME = "99CXRTRIAGE"
+LONGEST_VALUE = 16
+"""Characters of a Code Value (0008,0100)."""
+_KEPT = 9
 
 
 @dataclass(frozen=True)
@@ -42,4 +46,11 @@ KNOWN_CODES: Mapping[str, KnownCode] = {
 def code_of(name: str, title: str) -> FindingCode:
     """Return the code of a finding whose card states none."""
     known = KNOWN_CODES.get(name)
-    return known.code if known else FindingCode(name[:16], PRIVATE_SCHEME, title[:64])
+    return known.code if known else FindingCode(_private_value(name), PRIVATE_SCHEME, title[:64])
+
+
+def _private_value(name: str) -> str:
+    """Return a Code Value of our own scheme: the name, or its beginning and six digits of its digest."""
+    if len(name) <= LONGEST_VALUE:
+        return name
+    return f"{name[:_KEPT]}_{sha256(name.encode()).hexdigest()[: LONGEST_VALUE - _KEPT - 1]}"

@@ -75,6 +75,8 @@ class IntendedUse(CardPart):
     def _has_ages(self) -> Self:
         if self.age_below is not None and self.age_below <= self.age_from:
             raise ValueError("age_below must be above age_from")
+        if not all(each.strip() for each in self.stations):
+            raise ValueError("stations must not have an empty name; for any station leave it out")
         return self
 
 
@@ -223,9 +225,17 @@ class ModelCard(CardPart):
         named = {_folded(name) for name in self.intended_use.stations}
         return not named or _folded(station_name) in named
 
+    @property
+    def _finding_keys(self) -> set[tuple[str, ...]]:
+        codes = [each.effective_code for each in self.findings]
+        return {(each.name,) for each in self.findings} | {(code.value, code.scheme) for code in codes}
+
     def overlaps(self, other: ModelCard) -> bool:
-        """Return True if they have a finding in common for which some image is within the intended use of both."""
-        if not {each.name for each in self.findings} & {each.name for each in other.findings}:
+        """Return True if they have a finding in common for which some image is within the intended use of both.
+
+        Findings of one code are one, whatever their names.
+        """
+        if not self._finding_keys & other._finding_keys:
             return False
         mine, theirs = self.intended_use, other.intended_use
         ends = [use.age_below for use in (mine, theirs) if use.age_below is not None]
@@ -257,10 +267,11 @@ def read_card(folder: Path) -> ModelCard:
     """Read the card of a model folder alone. Raises ModelRefusedError."""
     try:
         record: object = json.loads((folder / CARD).read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelRefusedError(f"model folder {folder}: {CARD} cannot be read: {error}") from error
     try:
-        card = ModelCard.model_validate(as_of_now(record) if isinstance(record, dict) else record)
+        record = as_of_now(record) if isinstance(record, dict) else record
+        card = ModelCard.model_validate_json(json.dumps(record), strict=True)  # true is no threshold, and "2" no column
     except LaterCardError as error:
         raise ModelRefusedError(f"model folder {folder}: {error}") from error
     except ValidationError as error:

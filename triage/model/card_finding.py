@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from triage.decision.finding_codes import KNOWN_CODES, code_of
+from triage.decision.findings import FindingCode
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Threshold = Annotated[float, Field(gt=0, lt=1)]
+"""At 0 every image would be positive, at 1 hardly one: neither is an operating point."""
 FindingName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,47}$")]
+
+
+def _one_line(text: str) -> str:
+    if not text.isprintable():
+        raise ValueError("must be one line of printable characters")
+    return text
+
+
+Line = Annotated[str, AfterValidator(_one_line)]
 
 
 class CardPart(BaseModel):
@@ -57,11 +72,23 @@ class OperatingPoint(CardPart):
     """One threshold of the probability, and how it was chosen."""
 
     name: str
-    threshold: Fraction
+    threshold: Threshold
     chosen: str
     sensitivity: Interval | None = None
     specificity: Interval | None = None
     approximate: bool = Field(False, description="Not measured on exactly the score that ships, on unseen patients.")
+
+    @model_validator(mode="after")
+    def _states_shares(self) -> Self:
+        check_shares({"sensitivity": self.sensitivity, "specificity": self.specificity})
+        return self
+
+
+def check_shares(figures: Mapping[str, Interval | None]) -> None:
+    """Raise ValueError for a share that is none: of 0 to 1, between its bounds, of one case at least."""
+    for name, figure in figures.items():
+        if figure is not None and not (0 <= figure.low <= figure.value <= figure.high <= 1 and figure.n > 0):
+            raise ValueError(f"{name} must be 0 to 1, between low and high, and of one case at least (n)")
 
 
 class CalibrationFit(CardPart):
@@ -103,12 +130,31 @@ class CardTarget(CardPart):
     negative_is_normal: bool = Field(description="Whether a negative means 'no abnormality'.")
 
 
+_FORMS: Mapping[str, str] = {
+    "SCT": "[1-9][0-9]{5,15}",
+    "RADLEX": "RID[0-9]{1,8}",
+    "DCM": "[0-9]{5,7}",
+    "99CXRTRIAGE": "[A-Za-z0-9][A-Za-z0-9_.-]*",
+}
+"""The form of the codes of each scheme."""
+
+
 class CardCode(CardPart):
     """Code of a finding (PS3.3 8.8): SNOMED CT from PS3.16's context groups, else RadLex, else our private scheme."""
 
     value: str = Field(min_length=1, max_length=16)
     scheme: Literal["SCT", "RADLEX", "DCM", "99CXRTRIAGE"]
-    meaning: str = Field(min_length=1, max_length=64)
+    meaning: Line = Field(min_length=1, max_length=64)
+
+    @model_validator(mode="after")
+    def _is_of_its_scheme(self) -> Self:
+        if not re.fullmatch(_FORMS[self.scheme], self.value):
+            raise ValueError(f"{self.value!r} is no code of {self.scheme}")
+        known = {(each.code.value, each.code.scheme): each.code.meaning for each in KNOWN_CODES.values()}
+        meaning = known.get((self.value, self.scheme), self.meaning)
+        if meaning.casefold() != self.meaning.casefold():
+            raise ValueError(f"{self.value} of {self.scheme} is the code of {meaning!r}, not of {self.meaning!r}")
+        return self
 
 
 class FindingRule(CardPart):
@@ -133,6 +179,8 @@ class FindingRule(CardPart):
             raise ValueError("of names a finding twice")
         if self.kind == "logistic" and len(self.weights) != len(self.of):
             raise ValueError("logistic needs one weight for each finding in of")
+        if self.kind == "logistic" and 0 in self.weights:
+            raise ValueError("a weight of 0 says nothing of its finding: leave the finding out of the rule")
         if self.kind != "logistic" and (self.weights or self.intercept):
             raise ValueError("weights and intercept are for logistic")
         if (self.kind == "plugin") != bool(self.plugin):
@@ -140,11 +188,15 @@ class FindingRule(CardPart):
         return self
 
 
+_OF_CRITICAL = ("sensitivity", "ppv")
+"""Figures that a card has to state for a finding that a site may call critical."""
+
+
 class CardFinding(CardPart):
     """One named output of a model, or a rule over several."""
 
     name: FindingName
-    title: str = Field(min_length=1, max_length=200, description="Its name for people.")
+    title: Line = Field(min_length=1, max_length=200, description="Its name for people.")
     code: CardCode | None = None
     column: int | None = Field(None, ge=0, description="Column of the graph's output probability.")
     rule: FindingRule | None = None
@@ -177,6 +229,11 @@ class CardFinding(CardPart):
         return self
 
     @property
+    def effective_code(self) -> FindingCode:
+        """Its code as it is sent: that of the card, else that of its name."""
+        return FindingCode(**self.code.model_dump()) if self.code else code_of(self.name, self.title)
+
+    @property
     def threshold(self) -> float:
         """The card's operating point in use."""
         return self.operating_points[0].threshold
@@ -184,12 +241,16 @@ class CardFinding(CardPart):
     @property
     def measured(self) -> bool:
         """True if sensitivity and positive predictive value of the operating point in use are stated."""
-        return all(
-            any(self._states(figure, each.figures) for each in self.performance) for figure in ("sensitivity", "ppv")
-        )
+        return all(any(self._states(figure, each.figures) for each in self.performance) for figure in _OF_CRITICAL)
 
     def _states(self, figure: str, figures: Mapping[str, Interval]) -> bool:
         return figure in figures or f"{figure} at {self.threshold:g}" in figures
+
+    @model_validator(mode="after")
+    def _measured_shares(self) -> Self:
+        for each in self.performance:
+            check_shares({name: found for name, found in each.figures.items() if name.startswith(_OF_CRITICAL)})
+        return self
 
 
 class AbnormalRule(CardPart):
@@ -204,13 +265,34 @@ class AbnormalRule(CardPart):
 
 
 def check_findings(findings: Sequence[CardFinding]) -> None:
-    """Raise ValueError unless names are unique, one finding counts, and rules name others without a circle."""
+    """Raise ValueError unless names, codes and columns are unique, one counts, and rules have no hole or circle."""
     names = [each.name for each in findings]
     if len(set(names)) != len(names):
         raise ValueError("two findings have one name")
+    for problem in (*_of_one_code(findings), *_of_one_column(findings)):
+        raise ValueError(problem)
     if not any(each.counts for each in findings):
         raise ValueError("no finding counts: nothing would ever be ABNORMAL")
     in_order(findings)
+
+
+def _of_one_code(findings: Sequence[CardFinding]) -> Iterator[str]:
+    """Yield the findings that a receiver could not tell apart."""
+    seen: dict[tuple[str, str], str] = {}
+    for each in findings:
+        code = each.effective_code
+        if (other := seen.setdefault((code.value, code.scheme), each.name)) != each.name:
+            yield f"{other} and {each.name} have one code, {code.value} of {code.scheme}: reports would mix them up"
+
+
+def _of_one_column(findings: Sequence[CardFinding]) -> Iterator[str]:
+    seen: dict[int, str] = {}
+    for each in findings:
+        if each.column is not None and (other := seen.setdefault(each.column, each.name)) != each.name:
+            yield (
+                f"{other} and {each.name} are both column {each.column}: two thresholds of one score would make an "
+                "urgency of how high it is"
+            )
 
 
 def in_order(findings: Sequence[CardFinding]) -> list[CardFinding]:

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AwareDatetime, Field, model_validator
 
 from triage.decision.operating_points import SitePoint, Stratum
-from triage.model.card_finding import CardPart, FindingName, Fraction
+from triage.model.card_finding import CardPart, FindingName, Fraction, Threshold
 
 STATION_LASTS = timedelta(days=90)
 """The longest that a station's point holds: a lowered threshold can hide a broken detector."""
@@ -70,7 +70,7 @@ class PointStratum(CardPart):
     view: Literal["", "PA", "AP", "FRONTAL"] = ""
     age_from: float = Field(0.0, ge=0)
     age_below: float | None = None
-    station: str = Field("", max_length=16, description="Station Name (0008,1010), without regard to case.")
+    station: str = Field("", max_length=64, description="Station Name (0008,1010), without regard to case.")
 
     @model_validator(mode="after")
     def _has_ages(self) -> Self:
@@ -108,7 +108,7 @@ class PointEntry(CardPart):
     model_sha256: _Digest
     finding: FindingName
     stratum: PointStratum = PointStratum()
-    threshold: Fraction | None = None
+    threshold: Threshold | None = None
     inherits: str = ""
     reason: str = ""
     expires: AwareDatetime | None = None

@@ -48,6 +48,8 @@ class Reference:
     def _of_one(self, image: FloatImages) -> Floats:
         repeated = np.repeat(image, self._batch or 1, axis=0)
         found = self._session.run({self._name: network_image(repeated, self._wrapping, self._dtype)})
+        for column in self._wrapping.columns:
+            check_rows(column, found[column.output], len(repeated))
         return np.stack([column_scores(found[each.output], each) for each in self._wrapping.columns], axis=1)[:1]
 
 
@@ -69,6 +71,19 @@ def network_image(images: FloatImages, wrapping: ForeignWrapping, dtype: npt.DTy
     elif form.layout == "NHW":
         made = made[:, 0]
     return np.ascontiguousarray(made).astype(dtype)
+
+
+def check_rows(column: OutputColumn, output: npt.NDArray[Any], images: int) -> None:
+    """Raise ImportRefusedError unless an output has the shape (n,), (n, k) or (n, k, 1, 1) for n images."""
+    shape = np.shape(output)
+    columns = shape[1] if len(shape) > 1 else 1
+    if not shape or shape[0] != images or any(side != 1 for side in shape[2:]) or column.index >= columns:
+        raise ImportRefusedError(
+            [
+                f"the graph's output {column.output} has the shape {list(shape)} for a run of {images}, and column "
+                f"{column.index} of scores is looked for there, with a row for each image"
+            ]
+        )
 
 
 def column_scores(output: npt.NDArray[Any], column: OutputColumn) -> Floats:
@@ -155,6 +170,23 @@ def score_mistakes(scores: Floats, columns: Sequence[OutputColumn]) -> Iterator[
                 f"column {column.index} of {column.output} gives {values.min():.3g} to {values.max():.3g}, and a "
                 f"{column.kind} is 0 to 1: is it a logit?",
             )
+
+
+def constant_mistakes(scores: Floats) -> Iterator[str]:
+    """Yield a mistake if no score tells one image from another: all chests, and noise, have the same."""
+    if len(scores) > 1 and np.ptp(scores, axis=0).max() == 0:
+        yield (
+            "every drawn image has the same scores, chests as noise: the graph does not see the image. Its range or "
+            "normalisation may be another than the description says, or its weights were never loaded"
+        )
+
+
+def score_doubts(scores: Floats, columns: Sequence[OutputColumn]) -> Iterator[tuple[int, str]]:
+    """Yield the places of columns of which a person should know what they gave for drawn images."""
+    for place, column in enumerate(columns):
+        if np.ptp(scores[:, place]) == 0:
+            yield place, f"column {column.index} of {column.output} was the same for every drawn image"
+    yield from logit_doubts(scores, columns)
 
 
 def logit_doubts(scores: Floats, columns: Sequence[OutputColumn]) -> Iterator[tuple[int, str]]:

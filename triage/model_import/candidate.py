@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 
 from onnx import ModelProto
 
-from triage.model_import.agreement import agreed_wrapping, logit_doubts, score_mistakes
+from triage.model_import.agreement import agreed_wrapping, constant_mistakes, score_doubts, score_mistakes
 from triage.model_import.description import Description, DistanceDescription
 from triage.model_import.description_file import DescriptionFile, finding_mistakes, read_description
 from triage.model_import.errors import ImportRefusedError, Mistake
@@ -90,10 +90,11 @@ def _compared(described: DescriptionFile, graph: ForeignGraph, form: Form, reque
     wrong = [
         Mistake(("findings", numbers[place], "kind"), text) for place, text in score_mistakes(scores, wrapping.columns)
     ]
+    wrong += [Mistake((), text) for text in constant_mistakes(scores)]
     if wrong:
         raise ImportRefusedError(described.places.readable(wrong, request.graph))
     form = replace(form, wrapping=wrapping)
-    doubts = [f"findings[{numbers[place] + 1}].kind: {text}" for place, text in logit_doubts(scores, wrapping.columns)]
+    doubts = [f"findings[{numbers[place] + 1}].kind: {text}" for place, text in score_doubts(scores, wrapping.columns)]
     return Candidate(described.whole(), graph, form, (*_notes(described, graph, form), *doubts))
 
 

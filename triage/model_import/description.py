@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from triage.model.card import IntendedUse, Licence
-from triage.model.card_finding import CardCode, FindingRule, Interval, Performance
+from triage.model.card_finding import CardCode, FindingRule, Interval, Line, Performance, check_shares
 from triage.radiograph.preprocess import Fit, Levels, Resize
 
 Layout = Literal["NCHW", "NHWC", "NHW"]
@@ -94,7 +94,7 @@ class FindingDescription(DescriptionPart):
     """One finding: the output that it is, or a rule over others. Without a name or a threshold it is none."""
 
     name: str = Field("", pattern=r"^([a-z][a-z0-9_]{0,47})?$", description="Left out: the output is no finding.")
-    title: str = Field("", max_length=200, description="Its name for people. Left out: the name.")
+    title: Line = Field("", max_length=200, description="Its name for people. Left out: the name.")
     code: CardCode | None = Field(None, description="SNOMED CT of PS3.16's context groups, else RadLex.")
     output: str = Field("", description="The graph's output. Left out: its only one.")
     index: int = Field(0, ge=0, description="Column of that output.")
@@ -131,8 +131,12 @@ class FindingDescription(DescriptionPart):
         missing = [name for name in ("positive_class", "negative_class", "chosen") if not getattr(self, name).strip()]
         if missing:
             raise ValueError(f"{' and '.join(missing)} must say something")
-        if self.threshold is not None and not 0 <= self.threshold <= 1:
-            raise ValueError("threshold is of the probability or score: 0 to 1, not of a logit")
+        if self.threshold is not None and not 0 < self.threshold < 1:
+            raise ValueError(
+                "threshold is of the probability or score: between 0 and 1, not of a logit, and not 0 or 1, at which "
+                "every image would be positive, or none"
+            )
+        check_shares({"sensitivity": self.sensitivity, "specificity": self.specificity})
         return self
 
 

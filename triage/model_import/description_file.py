@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,18 @@ _TABLES: Mapping[str, type[BaseModel]] = {
     "licence": Licence,
 }
 _REQUIRED = ("input", "intended_use", "findings")
+_WORDS: Mapping[str, str] = {
+    "missing": "is missing",
+    "model_type": "must be a table",
+    "dict_type": "must be a table",
+    "tuple_type": "must be a list",
+    "float_type": "must be a number",
+    "int_type": "must be a whole number",
+    "bool_type": "must be true or false",
+    "string_type": "must be text, in quotes",
+    "finite_number": "must be a finite number",
+}
+"""By kind of pydantic's error, what is wrong in the words of a TOML file."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,8 @@ def read_description(path: Path) -> DescriptionFile:
         record = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ImportRefusedError([f"{path}: {error}"]) from error
+    except RecursionError:
+        raise ImportRefusedError([f"{path}: its lists or tables are nested too deeply"]) from None
     reading = _Reading(record)
     tables = {name: found for name, kind in _TABLES.items() if (found := reading.table(name, kind)) is not None}
     reading.check_head()
@@ -89,12 +104,14 @@ def read_description(path: Path) -> DescriptionFile:
 
 
 def _text(path: Path) -> str:
+    if path.exists() and not path.is_file():
+        raise ImportRefusedError([f"{path} is no file"])
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
         if len(content) > LARGEST:
             raise ImportRefusedError([f"{path} is larger than a description can be"])
-        return content.decode("utf-8")
+        return content.decode("utf-8-sig")  # editors of Windows put a mark before it
     except OSError as error:
         raise ImportRefusedError([f"{path} cannot be read: {cause(error)}"]) from error
     except UnicodeDecodeError as error:
@@ -128,9 +145,7 @@ class _Reading:
         if listed is None:
             return {}
         if not isinstance(listed, list) or not listed:
-            self.mistakes += [Mistake(("findings",), "must be tables [[findings]], one for each finding")] * bool(
-                listed
-            )
+            self.mistakes.append(Mistake(("findings",), "must be tables [[findings]], one for each finding"))
             return {}
         return {
             number: self._validated(("findings", number), FindingDescription, each)
@@ -138,8 +153,9 @@ class _Reading:
         }
 
     def _validated(self, key: KeyPath, kind: type[_Part], value: object) -> _Part:
+        """Return a table as it should be typed, or its draft: nothing is converted, and true is no threshold."""
         try:
-            return kind.model_validate(value)
+            return kind.model_validate_json(json.dumps(value, default=str), strict=True)
         except ValidationError as error:
             problems = error.errors()
         self.mistakes += [_mistake(key, kind, problem) for problem in problems]
@@ -153,9 +169,8 @@ def _mistake(key: KeyPath, kind: type[BaseModel], problem: ErrorDetails) -> Mist
     if problem["type"] == "extra_forbidden":
         near = suggestion(str(place[-1]), kind.model_fields) if len(problem["loc"]) == 1 else ""
         return Mistake(place, f"there is no such key{near}")
-    if problem["type"] == "missing":
-        return Mistake(place, "is missing")
-    return Mistake(place, problem["msg"].removeprefix("Value error, "))
+    text = _WORDS.get(problem["type"]) or problem["msg"].removeprefix("Value error, ")
+    return Mistake(place, text)
 
 
 def finding_mistakes(described: DescriptionFile) -> Iterator[Mistake]:

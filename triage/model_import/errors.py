@@ -37,8 +37,9 @@ class Places:
     def line(self, key: KeyPath) -> int:
         """Return the line of a key, else of the table around it; 0 if not even that is in the file."""
         while key:
-            if key in self.lines:
-                return self.lines[key]
+            for written in (key, (*key, 0)):  # [[input]] is a list of tables
+                if written in self.lines:
+                    return self.lines[written]
             key = key[:-1]
         return 0
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
-from onnx import ModelProto, TensorProto, ValueInfoProto, checker, inliner, load_from_string, version_converter
+from onnx import ModelProto, TensorProto, ValueInfoProto, checker, defs, inliner, load_from_string, version_converter
 from onnx.shape_inference import InferenceError, infer_shapes
 
 from triage.errors import cause
@@ -81,6 +81,12 @@ def open_graph(path: Path) -> ForeignGraph:
     if len(inputs) != 1:
         listed = "; ".join(_tensor(each).readable for each in inputs) or "none"
         found.append(f"it has {len(inputs)} inputs ({listed}), and one image is all that the service has for it")
+    found += [
+        f"its input {each.name} has an axis of {side}: save it with a name for an axis that is open, such as n"
+        for each in map(_tensor, inputs)
+        for side in each.shape or ()
+        if isinstance(side, int) and side < 1
+    ]
     if found:
         raise ImportRefusedError([f"{path}: {each}" for each in found])
     model, converted = _of_known_opset(path, model)
@@ -95,6 +101,8 @@ def open_graph(path: Path) -> ForeignGraph:
 
 
 def _content(path: Path) -> bytes:
+    if path.exists() and not path.is_file():
+        raise ImportRefusedError([f"{path} is no file"])
     try:
         if path.stat().st_size > LARGEST:
             raise ImportRefusedError([f"{path} is larger than one ONNX file can be (2 GiB)"])
@@ -131,6 +139,10 @@ def _of_known_opset(path: Path, model: ModelProto) -> tuple[ModelProto, tuple[st
     """Return the checked model with inferred shapes, converted where its opset is too old, and a note on that."""
     notes: tuple[str, ...] = ()
     opset = next((each.version for each in model.opset_import if each.domain in ("", "ai.onnx")), 1)
+    if opset > defs.onnx_opset_version():
+        raise ImportRefusedError(
+            [f"{path} has opset {opset}, and {defs.onnx_opset_version()} is the last that is known here: export it so"]
+        )
     try:
         if opset < OPSET:
             model = version_converter.convert_version(model, OPSET)

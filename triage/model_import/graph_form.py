@@ -20,12 +20,15 @@ from triage.model_import.description_file import DescriptionFile
 from triage.model_import.errors import Mistake
 from triage.model_import.feature_tensor import last_linear_input
 from triage.model_import.graph import ForeignGraph, Tensor
-from triage.model_import.normalisation import share
+from triage.model_import.normalisation import SharedNormalisation, share
 from triage.radiograph.preprocess import PreprocessSpec
 
 _FLOATS = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.DOUBLE)
 _TAKEN = (*_FLOATS, TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64)
 _RANKS_OF_FEATURES = (2, 3, 4)
+_INTEGERS = (TensorProto.UINT8, TensorProto.INT32, TensorProto.INT64)
+_FEWEST_GREYS = 100
+"""Levels of a grey scale that are left when it is rounded: radiographs of eight bits have 256."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +80,9 @@ class FormReader:
         if size is None or len(self.mistakes) > before or self._described.mistakes:
             return None
         shared = share(described, size)
+        if doubt := _lost_in_integers(tensor, shared):
+            self._wrong(("input", "normalisation"), doubt)
+            return None
         form = NetworkInput(described.layout, described.channels, tensor.element_type, shared.mean, shared.deviation)
         return shared.spec, form
 
@@ -118,11 +124,23 @@ class FormReader:
 
     def _columns(self) -> Iterator[tuple[int, OutputColumn]]:
         """Yield the position of each finding that has an output, and its column. Outputs of none are checked too."""
+        taken: dict[OutputColumn, int] = {}
         for number, finding in self._described.findings.items():
             if finding.rule is None:
                 output = self._output(number, finding)
                 if output is not None and finding.is_finding and finding.kind is not None:
-                    yield number, OutputColumn(output.name, finding.index, finding.kind, finding.inverted)
+                    column = OutputColumn(output.name, finding.index, finding.kind, finding.inverted)
+                    self._check_alone(number, column, taken)
+                    yield number, column
+
+    def _check_alone(self, number: int, column: OutputColumn, taken: dict[OutputColumn, int]) -> None:
+        if column in taken:
+            self._wrong(
+                ("findings", number, "index"),
+                f"is the column of finding {taken[column] + 1} too: two thresholds of one score would make an urgency "
+                "of how high it is, and a probability is no severity",
+            )
+        taken.setdefault(column, number)
 
     def _output(self, number: int, finding: FindingDescription) -> Tensor | None:
         outputs = self._graph.outputs
@@ -136,6 +154,9 @@ class FormReader:
             self._wrong(("findings", number, "output"), f"is no output of scores: {output.readable}")
             return None
         columns = _columns_of(output)
+        if columns == 0:
+            self._wrong(("findings", number, "output"), f"has no scores of whole images: {output.readable}")
+            return None
         if columns is not None and finding.index >= columns:
             self._wrong(
                 ("findings", number, "index"), f"the graph's output {output.readable} has columns 0 to {columns - 1}"
@@ -143,9 +164,6 @@ class FormReader:
             return None
         if columns == 1 and finding.kind == "softmax":
             self._wrong(("findings", number, "kind"), "softmax of one class is always 1: is it a logit?")
-            return None
-        if columns == 0:
-            self._wrong(("findings", number, "output"), f"has no scores of whole images: {output.readable}")
             return None
         return output
 
@@ -175,6 +193,8 @@ class FormReader:
                 if finding.map is not None:
                     self._wrong(("findings", number, "map"), "there is no [map] output")
             return ""
+        if "output" not in described.model_fields_set:  # a mistake of the file
+            return ""
         output = self._graph.outputs.get(described.output)
         if output is None or output.shape is None or len(output.shape) not in (3, 4):
             self._wrong(("map", "output"), "must be an output (n, rows, columns) or (n, maps, rows, columns)")
@@ -188,6 +208,25 @@ class FormReader:
                 self._wrong(("findings", number, "map"), f"the graph has maps 0 to {count - 1}")
 
 
+def _lost_in_integers(tensor: Tensor, shared: SharedNormalisation) -> str:
+    """Return what an integer input loses of the grey scale by rounding or cutting; empty if it has all of it."""
+    if tensor.element_type not in _INTEGERS:
+        return ""
+    ends = [[(level - shared.spec.mean) / shared.spec.deviation for level in (0.0, 1.0)]]
+    if shared.mean:
+        ends = [
+            [(level - mean) / deviation for level in ends[0]]
+            for mean, deviation in zip(shared.mean, shared.deviation, strict=True)
+        ]
+    least, most = min(map(min, ends)), max(map(max, ends))
+    kept = f"the graph takes whole numbers ({tensor.readable}), and black to white would be {least:g} to {most:g}"
+    if any(abs(white - black) < _FEWEST_GREYS for black, white in ends):
+        return f"{kept}: hardly a grey would be left. Which values was it trained with?"
+    if tensor.element_type == TensorProto.UINT8 and (least < 0 or most > 255):
+        return f"{kept}: a byte holds 0 to 255"
+    return ""
+
+
 def _channel_key(stated: int | str) -> tuple[str, str]:
     """Return the key that is probably wrong: a graph with more than four "channels" has another layout."""
     return ("input", "channels") if stated in (1, 3) else ("input", "layout")
@@ -197,8 +236,8 @@ def _columns_of(output: Tensor) -> int | None:
     """Return the columns of an output, 0 for one that is no scores of images, None where they are not known."""
     if output.shape is None:
         return None
-    if len(output.shape) == 1:
-        return 1
+    if len(output.shape) < 2:
+        return len(output.shape)
     rest = output.shape[1:]
     if len(rest) > 1 and any(side != 1 for side in rest[1:]):
         return 0 if all(isinstance(side, int) for side in rest[1:]) else None

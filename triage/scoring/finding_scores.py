@@ -6,8 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from triage.decision.finding_codes import code_of
-from triage.decision.findings import FindingCode, FindingScore
+from triage.decision.findings import FindingScore
 from triage.decision.operating_points import ImageFacts, SitePoints
 from triage.model.backend import PluginBackend
 from triage.model.calibration import at_prevalence, logistic, logit
@@ -83,11 +82,10 @@ def _scored(
     card: ModelCard, finding: CardFinding, score: float, image: ImageFacts, policy: FindingPolicy, now: float
 ) -> FindingScore:
     threshold, point = _threshold(card, finding, image, policy, now)
-    code = finding.code
     return FindingScore(
         name=finding.name,
         title=finding.title,
-        code=code_of(finding.name, finding.title) if code is None else FindingCode(**code.model_dump()),
+        code=finding.effective_code,
         probability=score,
         threshold=threshold,
         positive=score >= threshold,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 
 from triage.model.card import ModelCard
 from triage.model.points_entry import (
@@ -151,6 +153,12 @@ def _name(task: ChoiceTask, stratum: PointStratum) -> str:
         if not stratum.stratum.has_ages
         else f"{stratum.age_from:g}-" + ("" if stratum.age_below is None else f"{stratum.age_below:g}")
     )
-    station = "".join(each if each.isascii() and (each.isalnum() or each in "._-") else "-" for each in stratum.station)
+    station = _in_a_name(stratum.station)
     parts = (task.finding[:16], stratum.view, ages, station, task.at.date().isoformat())
     return " ".join(filter(None, parts))
+
+
+def _in_a_name(station: str) -> str:
+    """Return a station's name in letters that the file allows, with digits of its digest where it has others."""
+    kept = re.sub("[^A-Za-z0-9._-]", "-", station)[:16]
+    return kept if kept == station else f"{kept}-{sha256(station.encode()).hexdigest()[:4]}"

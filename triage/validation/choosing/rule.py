@@ -36,8 +36,8 @@ class ChoiceRule:
     limit: float
 
     def candidates(self, scored: ScoredCohort) -> Sequence[float]:
-        """Return the thresholds to try, the one to be preferred first."""
-        scores = np.unique(scored.scores[np.isfinite(scored.scores)])
+        """Return the thresholds to try, the one to be preferred first: at 0 or 1 there is no operating point."""
+        scores = np.unique(scored.scores[(scored.scores > 0) & (scored.scores < 1)])
         return [float(each) for each in (scores[::-1] if self.name in _HIGHEST else scores)]
 
     def chance(self, scored: ScoredCohort, threshold: float, trials: int, confidence: float) -> float:
