@@ -160,7 +160,23 @@ def test_a_station_s_point_has_its_reason_and_ninety_days(card: ModelCard) -> No
     sets = [cases(*separated(100, 100, first, station="xr 1")) for first in (0, 1000)]
     (found,) = chosen(card, "sensitivity_lower>=0.9", *sets, room, reason="an old detector")
     assert (found.entry.reason, found.entry.expires) == ("an old detector", AT + timedelta(days=90))
-    assert found.entry.name == "abnormal XR-1 2026-11-29"
+    assert found.entry.name == "abnormal XR 1 2026-11-29"
+
+
+def test_stations_of_other_letters_have_points_of_different_names(card: ModelCard) -> None:
+    sets = [cases(*separated(100, 100, first)) for first in (0, 1000)]
+    rooms = [
+        PointStratum(station=name) for name in ("RÖNTGEN 1", "RÄNTGEN 1", "a name of more than sixteen characters")
+    ]
+    names = {chosen(card, "sensitivity_lower>=0.9", *sets, room)[0].entry.name for room in rooms}
+    assert len(names) == len(rooms)
+
+
+@pytest.mark.parametrize("rule", ["sensitivity_lower>=0.9", "specificity_lower>=0.9"])
+def test_scores_of_zero_and_one_are_no_operating_points(card: ModelCard, rule: str) -> None:
+    sets = [cases(*(a_case(first + n, n % 2, float(n % 2)) for n in range(400))) for first in (0, 1000)]
+    (found,) = chosen(card, rule, *sets)
+    assert found.entry.threshold is None and "no threshold reaches" in found.refused
 
 
 def test_no_patient_is_among_those_that_choose_and_those_that_check() -> None:

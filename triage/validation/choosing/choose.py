@@ -160,5 +160,5 @@ def _name(task: ChoiceTask, stratum: PointStratum) -> str:
 
 def _in_a_name(station: str) -> str:
     """Return a station's name in letters that the file allows, with digits of its digest where it has others."""
-    kept = re.sub("[^A-Za-z0-9._-]", "-", station)[:16]
+    kept = re.sub("[^A-Za-z0-9 ._-]", "-", station)[:16]
     return kept if kept == station else f"{kept}-{sha256(station.encode()).hexdigest()[:4]}"
