@@ -71,6 +71,13 @@ def test_what_is_written_is_read_again_and_toml_says_the_same(tmp_path: Path) ->
     ("changes", "told"),
     [
         ({"threshold": 1.2}, "point 1 (site): threshold: Input should be less than 1"),
+        ({"threshold": True}, "threshold: Input should be a valid number"),
+        ({"threshold": "0.5"}, "threshold: Input should be a valid number"),
+        ({"threshold": 0}, "threshold: Input should be greater than 0"),
+        ({"threshold": 1}, "threshold: Input should be less than 1"),
+        ({"stratum": {"station": "  "}, "reason": "x", "days": 30}, "station is empty"),
+        ({"stratum": {"age_from": True}}, "stratum.age_from: Input should be a valid number"),
+        ({"stratum": {"view": "AP"}, "positive_patients": "100"}, "positive_patients: Input should be a valid integer"),
         ({"threshold": -0.1}, "threshold: Input should be greater than 0"),
         ({"threshold": float("nan")}, "threshold: Input should be a finite number"),
         ({"threshold": None}, "either a threshold or, in inherits, the reason"),
@@ -156,3 +163,27 @@ def test_the_times_of_a_point_are_kept_as_they_were_written(tmp_path: Path) -> N
     (entry,) = read_points(write_file(tmp_path / "points.json", a_point("site", days=30))).entries
     assert entry.expires is not None and entry.expires - entry.provenance.at == timedelta(days=30)
     assert json.loads((tmp_path / "points.json").read_text())["points_schema"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("points.json", b"[" * 100_000, "nested too deeply"),
+        ("points.toml", b"x = " + b"[" * 5000, "nested too deeply"),
+        ("points.json", b'{"points_schema": true, "points": []}', "points_schema must be 1"),
+        ("points.json", b'{"points_schema": 1, "points": {}}', "a list points"),
+        ("points.json", b'{"points_schema": 1, "points": ["site", null]}', "point 2: "),
+        ("points.json", b"", "is no JSON"),
+        ("points.toml", b"\xff\xfe", "is no TOML"),
+    ],
+)
+def test_a_file_that_is_none_is_refused(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(PointsFileError, match=says):
+        read_points(tmp_path / name)
+
+
+def test_a_mark_of_windows_before_the_text_is_taken(tmp_path: Path) -> None:
+    path = write_file(tmp_path / "points.json", a_point("site"))
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert [each.name for each in read_points(path).entries] == ["site"]

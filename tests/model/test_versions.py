@@ -156,6 +156,11 @@ def test_versions_are_changed_by_command_with_a_reason_in_the_audit_trail(models
     assert triage("promote", "tiny@9", "--reason", "x").exit_code == 1
     refused = triage("retire", "tiny@2", "--reason", "y")
     assert refused.exit_code == 0 and triage("list").output.count("in service") >= 1
+    assert "tiny serves in its place from then on" in refused.output
+    for words in ("", "  ", "one\ntwo", "x" * 301):
+        assert "takes one line" in triage("promote", "tiny@2", "--reason", words).output
+    for name in ("tiny@9", "../tiny", ""):
+        assert "no model folder" in triage("show", name).output
     assert triage("disable", "tiny").output == "tiny is switched off\n"
     assert triage("enable", "tiny").output == "tiny is switched on\n"
     trail = (tmp_path / "audit" / "audit.xml").read_text()

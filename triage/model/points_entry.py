@@ -76,6 +76,8 @@ class PointStratum(CardPart):
     def _has_ages(self) -> Self:
         if self.age_below is not None and self.age_below <= self.age_from:
             raise ValueError("age_below must be above age_from")
+        if self.station and not self.station.strip():
+            raise ValueError("station is empty: for any station leave it out")
         return self
 
     @property

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date
 from itertools import combinations, pairwise
 from pathlib import Path
 
@@ -51,12 +52,14 @@ class PointsFile:
 def read_points(path: Path) -> PointsFile:
     """Read a file of operating points: JSON if its name ends so, else TOML. Raises PointsFileError."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         record: object = json.loads(text) if path.suffix == ".json" else tomllib.loads(text)
     except OSError as error:
         raise PointsFileError(f"operating points: {path} cannot be read: {cause(error)}") from error
     except ValueError as error:
         raise PointsFileError(f"operating points: {path} is no {path.suffix[1:].upper() or 'TOML'}: {error}") from error
+    except RecursionError:
+        raise PointsFileError(f"operating points: {path} is nested too deeply") from None
     entries, faults = _parsed(record)
     faults = faults or [*_clashes(entries), *_gaps(entries)]
     if faults:
@@ -112,7 +115,7 @@ def check_points(file: PointsFile, cards: Mapping[str, ModelCard], path: Path) -
 
 
 def _parsed(record: object) -> tuple[list[PointEntry], list[str]]:
-    if not isinstance(record, dict) or record.get("points_schema") != POINTS_SCHEMA:
+    if not isinstance(record, dict) or repr(record.get("points_schema")) != repr(POINTS_SCHEMA):
         return [], [f"points_schema must be {POINTS_SCHEMA}: this release reads no other"]
     unknown = sorted(record.keys() - {"points_schema", "points"})
     given = record.get("points")
@@ -121,10 +124,15 @@ def _parsed(record: object) -> tuple[list[PointEntry], list[str]]:
     entries, faults = [], []
     for number, each in enumerate(given, 1):
         try:
-            entries.append(PointEntry.model_validate(each))
+            entries.append(PointEntry.model_validate_json(json.dumps(each, default=_iso), strict=True))
         except ValidationError as error:
             faults += [_fault(number, each, problem["loc"], problem["msg"]) for problem in error.errors()]
     return entries, faults
+
+
+def _iso(moment: object) -> str:
+    """Return a date or time of TOML as JSON has it; anything else as text that is no date."""
+    return moment.isoformat() if isinstance(moment, date) else str(moment)
 
 
 def _fault(number: int, entry: object, place: tuple[int | str, ...], message: str) -> str:

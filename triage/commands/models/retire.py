@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from triage.commands.base import Invocation, given
+from triage.commands.base import WORDS, Invocation, given
 
 
 @click.command("retire")
 @click.argument("folder")
-@click.option("--reason", required=True, help="Why, for the audit trail.")
+@click.option("--reason", required=True, type=WORDS, help="Why, for the audit trail.")
 @given
 def command(invocation: Invocation, folder: str, reason: str) -> None:
     """Take the version in FOLDER out of service from the next start of `work`; `triage models promote` takes it back.
@@ -17,7 +17,11 @@ def command(invocation: Invocation, folder: str, reason: str) -> None:
     To stop a model at once: `triage models disable NAME`.
     """
     from triage.commands.output.models import change_registry
-    from triage.model.versions import RegistryAct
+    from triage.model.versions import RegistryAct, name_in
 
-    change_registry(invocation.settings(), RegistryAct.RETIRE, folder, reason)
+    serving = change_registry(invocation.settings(), RegistryAct.RETIRE, folder, reason)
     click.echo(f"{folder} is loaded no more from the next start of `triage work`; now: `triage models disable`")
+    name = name_in(folder)
+    click.echo(
+        f"{serving} serves in its place from then on" if serving else f"no version of {name} serves from then on"
+    )

@@ -14,9 +14,12 @@ def command(invocation: Invocation, folder: str) -> None:
     """Show the model FOLDER: findings with operating points and figures, intended use, limits, and acts on it."""
     settings = invocation.settings()
     from triage.commands.output.models import show_model
-    from triage.model.card import load_card
+    from triage.model.card import CARD, load_card
     from triage.model.installed import models_folder
     from triage.service.models import registry_history
 
     with start_errors():
-        show_model(load_card(models_folder(settings.models.path) / folder), registry_history(settings), folder)
+        models = models_folder(settings.models.path)
+        if "/" in folder or not (models / folder / CARD).is_file():
+            raise click.ClickException(f"no model folder {folder} in {models}: `triage models list` lists them")
+        show_model(load_card(models / folder), registry_history(settings), folder)

@@ -144,8 +144,10 @@ def _figures(point: OperatingPoint) -> str:
     return ", ".join(texts) + "; " if texts else ""
 
 
-def change_registry(settings: Settings, act: RegistryAct, folder: str, reason: str) -> None:
+def change_registry(settings: Settings, act: RegistryAct, folder: str, reason: str) -> str:
     """Record an act on a version, after a check that the models in service still fit; in the audit trail first.
+
+    Returns the folder that serves under the model's name from then on; empty for none.
 
     Raises CannotStart for models that would not load together, and ClickException for a folder that is not there.
     """
@@ -153,7 +155,7 @@ def change_registry(settings: Settings, act: RegistryAct, folder: str, reason: s
     from triage.model.card import CARD, load_card
     from triage.model.installed import installed, models_folder
     from triage.model.registry_file import REGISTRY_PLACE, add_to_registry
-    from triage.model.versions import RegistryEntry, RegistryHistory
+    from triage.model.versions import RegistryEntry, RegistryHistory, name_in
     from triage.security.audit_trail import note_configuration, operator
     from triage.service.models import registry_history, registry_policy
 
@@ -164,10 +166,12 @@ def change_registry(settings: Settings, act: RegistryAct, folder: str, reason: s
         spool, card = open_spool(settings), load_card(models / folder)
         entry = RegistryEntry(act, folder, card.model_sha256, operator().name, time.time(), reason)
         after = RegistryHistory([*registry_history(settings).entries, entry])
-        installed(models, settings.models.names, registry_policy(settings.models, after))
+        loaded = installed(models, settings.models.names, registry_policy(settings.models, after))
         text = f"{act}: {reason} (sha256 {card.model_sha256})"
         audit(settings, "triage models", lambda trail: note_configuration(trail, f"model:{folder}", text))
         add_to_registry(spool.entries(REGISTRY_PLACE), entry)
+    serving = loaded.folders.get(name_in(folder))
+    return serving.name if serving and name_in(folder) not in settings.models.shadow else ""
 
 
 def switch_model(settings: Settings, name: str, *, disabled: bool) -> None:

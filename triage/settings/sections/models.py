@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
 from triage.setting_types import NamedShare, Section
+
+StationName = Annotated[str, Field(pattern=r"\S")]
 
 
 class ServedPatients(Section):
@@ -15,9 +17,9 @@ class ServedPatients(Section):
 
     model: str = Field(description="Name of the model.")
     views: tuple[Literal["PA", "AP"], ...] = Field((), description="Views; empty: those of the card.")
-    stations: tuple[str, ...] = Field((), description="Station Names (0008,1010); empty: those of the card.")
-    age_from: float | None = Field(None, ge=0, description="Age in years from which.")
-    age_below: float | None = Field(None, gt=0, description="Age in years below which.")
+    stations: tuple[StationName, ...] = Field((), description="Station Names (0008,1010); empty: those of the card.")
+    age_from: float | None = Field(None, ge=0, allow_inf_nan=False, description="Age in years from which.")
+    age_below: float | None = Field(None, gt=0, allow_inf_nan=False, description="Age in years below which.")
 
 
 class ModelSettings(Section):
