@@ -191,8 +191,9 @@ def test_a_model_that_must_not_score_is_refused(models: Path, tmp_path: Path) ->
     ]:
         with pytest.raises(ModelRefusedError, match=words):
             triage.load_models(*folders)
-    with pytest.raises(ImageInputError, match="operating_point"):
-        triage.load_models(models / "tiny-adult", operating_point=50)
+    for point in (50, 1, -0.1):
+        with pytest.raises(ImageInputError, match="operating_point"):
+            triage.load_models(models / "tiny-adult", operating_point=point)
     assert "tiny-demo" in triage.load_models(models / "tiny-demo", allow_demo=True).cards
 
 

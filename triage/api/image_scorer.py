@@ -81,7 +81,7 @@ def load_models(
     Args:
         *folders: Model folders, each with ``model.onnx`` and its ``card.json``. Load only what you trust. None named:
             those of the checkout, or of the installed package ``cxr-triage-models``, without demonstrations.
-        operating_point: The probability of the leading finding from which an image is ABNORMAL, 0 to 1; or a file of
+        operating_point: The probability of the leading finding from which an image is ABNORMAL, below 1; or a file of
             operating points, as the service's ``models.operating_points``; None: those of the cards.
         allow_demo: Whether a model that is marked as a demonstration may score.
         provider: What to compute with: ``cpu``, or ``cuda`` with the package ``onnxruntime-gpu``.
@@ -101,8 +101,8 @@ def load_models(
         "not Normal (RSNA's classes), lung opacity (RSNA's classes); ages 18 to below 130; PA, AP; any station"
     """
     point = Path(operating_point) if isinstance(operating_point, str | os.PathLike) else operating_point
-    if isinstance(point, int | float) and not 0 <= point <= 1:
-        raise ImageInputError(f"operating_point must be 0 to 1, not {point}")
+    if isinstance(point, int | float) and not 0 <= point < 1:
+        raise ImageInputError(f"operating_point must be from 0 to below 1, at which all would be normal, not {point}")
     paths = tuple(Path(folder).resolve() for folder in folders) or _installed(allow_demo)
     return ImageScorer(ScorerOptions(paths, point, allow_demo, provider, threads, isolated))
 
