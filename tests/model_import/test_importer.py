@@ -12,7 +12,7 @@ import onnx
 import pytest
 from click.testing import CliRunner, Result
 
-from tests.support.foreign_models import description, network, write
+from tests.support.foreign_models import CLASSES, description, network, write
 from triage.cli import triage as cli
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
@@ -84,7 +84,7 @@ def test_a_model_without_a_distance_is_refused_unless_the_site_says_so_and_then_
 
     high = description()
     for threshold in ("0.5", "0.25"):
-        high = high.replace(f"threshold = {threshold}\n", "threshold = 0.999\n")
+        high = high.replace(f"threshold = {threshold}\n", "threshold = 0.99999999\n")
     described.write_text(high + WITHOUT)
     done = import_model(ImportRequest(graph, described), tmp_path / "models")
     assert done.card.distribution is None and "any image for a chest" in done.card.without_distribution
@@ -211,3 +211,15 @@ def test_the_import_is_in_the_audit_trail_before_it_is_done(tmp_path: Path, monk
     trail.mkdir()
     refused = run("import", graph, "--describe", described, "--models", tmp_path / "models", "--replace")
     assert refused.exit_code != 0 and "audit trail" in refused.output
+
+
+def test_a_measured_model_that_scores_all_images_alike_is_refused_and_another_is_noted(tmp_path: Path) -> None:
+    blind = network()
+    weights = next(each for each in blind.graph.initializer if each.name == "weights")
+    weights.CopyFrom(onnx.numpy_helper.from_array(np.zeros((8, CLASSES), np.float32), "weights"))
+    graph, described = write(tmp_path, blind, description())
+    assert any("does not see the image" in each for each in check_candidate(ImportRequest(graph, described)).notes)
+    stated = 'sensitivity = { value = 0.9, low = 0.8, high = 0.95, method = "exact", n = 90 }'
+    described.write_text(description().replace("threshold = 0.5\n", f"threshold = 0.5\n{stated}\n"))
+    with pytest.raises(ImportRefusedError, match="does not see the image"):
+        check_candidate(ImportRequest(graph, described))

@@ -173,7 +173,10 @@ def score_mistakes(scores: Floats, columns: Sequence[OutputColumn]) -> Iterator[
 
 
 def constant_mistakes(scores: Floats) -> Iterator[str]:
-    """Yield a mistake if no score tells one image from another: all chests, and noise, have the same."""
+    """Yield a mistake if no score tells one image from another: all chests, and noise, have the same.
+
+    Networks with weights that were never trained often are so, and are no more than demonstrations.
+    """
     if len(scores) > 1 and np.ptp(scores, axis=0).max() == 0:
         yield (
             "every drawn image has the same scores, chests as noise: the graph does not see the image. Its range or "

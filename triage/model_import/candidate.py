@@ -90,12 +90,14 @@ def _compared(described: DescriptionFile, graph: ForeignGraph, form: Form, reque
     wrong = [
         Mistake(("findings", numbers[place], "kind"), text) for place, text in score_mistakes(scores, wrapping.columns)
     ]
-    wrong += [Mistake((), text) for text in constant_mistakes(scores)]
+    alike = list(constant_mistakes(scores))
+    if any(each.is_measured for each in described.findings.values()):  # by what, if it does not see the image?
+        wrong += [Mistake((), text) for text in alike]
     if wrong:
         raise ImportRefusedError(described.places.readable(wrong, request.graph))
     form = replace(form, wrapping=wrapping)
     doubts = [f"findings[{numbers[place] + 1}].kind: {text}" for place, text in score_doubts(scores, wrapping.columns)]
-    return Candidate(described.whole(), graph, form, (*_notes(described, graph, form), *doubts))
+    return Candidate(described.whole(), graph, form, (*_notes(described, graph, form), *(alike or doubts)))
 
 
 def _notes(described: DescriptionFile, graph: ForeignGraph, form: Form) -> Iterator[str]:

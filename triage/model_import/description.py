@@ -120,6 +120,11 @@ class FindingDescription(DescriptionPart):
         """True if it has a name and a threshold."""
         return bool(self.name) and isinstance(self.threshold, (int, float)) and not math.isnan(self.threshold)
 
+    @property
+    def is_measured(self) -> bool:
+        """True if a performance is stated."""
+        return bool(self.performance) or self.sensitivity is not None
+
     @model_validator(mode="after")
     def _is_complete(self) -> Self:
         if not self.is_finding:

@@ -31,7 +31,7 @@ class Measured:
 
 def card_of(described: Description, form: Form, measured: Measured) -> ModelCard:
     """Return the card. Raises ValidationError for findings that do not go together."""
-    demo = not any(_is_measured(each) for each in described.findings if each.is_finding and each.counts)
+    demo = not any(each.is_measured for each in described.findings if each.is_finding and each.counts)
     return ModelCard(
         card_schema=SCHEMA,
         name=described.name,
@@ -89,10 +89,6 @@ def _calibration(finding: FindingDescription) -> str:
     if finding.kind != "score" or "no probability" in finding.calibration:
         return finding.calibration
     return NO_PROBABILITY if finding.calibration == "none" else f"{finding.calibration}; {NO_PROBABILITY}"
-
-
-def _is_measured(finding: FindingDescription) -> bool:
-    return bool(finding.performance) or finding.sensitivity is not None
 
 
 def _limits(described: Description, measured: Measured, *, demo: bool) -> Iterator[str]:
