@@ -163,7 +163,8 @@ def waiting(folder: Path, size: int) -> dict[str, float]:
         for number in range(size):
             instance = ReceivedInstance(f"1.2.{number}", f"1.2.{number}.1", f"{number:064x}")
             with there.spool.inbox_path(instance).open("wb") as image:
-                image.truncate(_IMAGE_BYTES)
+                image.write(_head())
+                image.truncate(image.tell() + _IMAGE_BYTES)
         found = {"queueing": there.cost(there.reconciler.run)}
         found["sweep, all waiting"] = median(there.cost(there.reconciler.run) for _ in range(TURNS))
         return found

@@ -20,7 +20,7 @@ from rq.webhook import Webhook
 import triage
 from tests.support.redis_server import RedisServer
 from triage.queue import rq_adapter
-from triage.queue.rq_adapter import RestrictedWorker, ScoreJob, has_callbacks, open_queue, read_job, take_next
+from triage.queue.rq_adapter import JobLimits, RestrictedWorker, ScoreJob, has_callbacks, new_job, open_queue, read_job
 
 NAME = "score"
 OVERRIDDEN = (
@@ -107,15 +107,18 @@ def test_the_keys_are_those_that_our_documents_name() -> None:
     }
 
 
-def test_a_job_is_taken_through_the_list_that_rq_takes_it_through(client: Redis) -> None:
+def test_a_job_that_we_save_is_as_rq_saves_it(client: Redis) -> None:
+    limits = JobLimits(60, 70, 80)
     queue = open_queue(NAME, client)
-    for name in ("first", "second"):
-        queue.enqueue_call("nowhere.score", job_id=name)
-    pipeline = client.pipeline()
-    take_next(pipeline, queue)
-    assert pipeline.execute() == [b"first"]
-    assert client.lrange(queue.intermediate_queue_key, 0, -1) == [b"first"]
-    assert queue.job_ids == ["second"]
+    queue.enqueue_call(
+        "nowhere.score", ["key"], timeout=60, ttl=70, result_ttl=0, failure_ttl=80, job_id="theirs", description="1.2"
+    )
+    ours = new_job(queue, "theirs", "1.2", "nowhere.score", "key", limits)
+    client.hset("ours", mapping=dict(zip(ours[::2], ours[1::2], strict=True)))
+    theirs = client.hgetall("rq:job:theirs")
+    saved = client.hgetall("ours")
+    assert saved.keys() == theirs.keys() - {b"origin"}
+    assert {name for name in saved if saved[name] != theirs[name]} <= {b"created_at", b"enqueued_at"}
 
 
 def test_no_other_file_imports_rq() -> None:

@@ -13,7 +13,7 @@ from rq.serializers import JSONSerializer
 from tests.support.builders import an_instance
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
-from triage.queue.rq_adapter import ScoreJob
+from triage.queue.rq_adapter import ScoreJob, open_queue
 from triage.queue.score_queue import PRIORS, QUEUE, SCORE, STAT, ScoreQueue, connect, job_id
 from triage.spool.spool import Spool
 
@@ -90,6 +90,35 @@ def test_rq_itself_reads_our_jobs(client: Redis) -> None:
     ScoreQueue(client).enqueue(an_instance())
     (job,) = Queue(QUEUE, connection=client, serializer=JSONSerializer).jobs
     assert (job.func_name, job.description) == (SCORE, an_instance().sop_instance_uid)
+
+
+def test_jobs_are_taken_through_the_list_that_rq_takes_them_through(client: Redis) -> None:
+    """`tidy` empties it, and RQ shows it."""
+    jobs, instances = ScoreQueue(client), [an_instance(content=bytes([number])) for number in range(3)]
+    queues = [open_queue(name, client) for name in (STAT, QUEUE)]
+    assert jobs.take(queues, 2) == (None, [])
+    for instance in instances:
+        jobs.enqueue(instance)
+    queue, taken = jobs.take(queues, 2)
+    assert (queue, [job.id for job in taken]) == (queues[1], [job_id(each) for each in instances[:2]])
+    assert [job.args for job in taken] == [[each.key] for each in instances[:2]]
+    assert client.lrange(queues[1].intermediate_queue_key, 0, -1) == [each.id.encode() for each in taken]
+    assert queues[1].job_ids == [job_id(instances[2])]
+
+
+def test_a_worker_begins_what_killed_none_and_is_told_of_the_rest(client: Redis) -> None:
+    jobs, instances = ScoreQueue(client), [an_instance(content=bytes([number])) for number in range(3)]
+    for instance in instances:
+        jobs.enqueue(instance)
+    jobs.count_death(instances[0])
+    client.hset("cxr-triage:deaths", instances[1].key, "many")
+    _, taken = jobs.take([open_queue(QUEUE, client)], 3)
+    pairs = list(zip(taken, instances, strict=True))
+    assert jobs.begin(pairs, "w1") == [1, 0, 0]
+    assert [jobs.state(each) for each in instances] == [("queued", ""), ("started", "w1"), ("started", "w1")]
+    jobs.started(pairs[:1], "w2")
+    assert jobs.state(instances[0]) == ("started", "w2")
+    assert jobs.begin([], "w1") == []
 
 
 def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(redis_server: RedisServer) -> None:

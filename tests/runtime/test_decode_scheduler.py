@@ -15,7 +15,13 @@ import pytest
 from tests.runtime.test_child_pool import PATIENT_S, be_killed, double, hang
 from tests.support.wait import wait_for
 from triage.runtime.child_pool import DecodePool, DecoderDiedError
-from triage.runtime.decode_scheduler import HEAVY, DecodeCost, DecodeScheduler, decode_processes
+from triage.runtime.decode_scheduler import (
+    HEAVY,
+    DecodeCost,
+    DecodeScheduler,
+    decode_processes,
+    wait_until_ready,
+)
 
 
 class Held:
@@ -60,6 +66,20 @@ def scheduler(
     pool: Pool, slots: int = 2, memory: int = 8 << 30, now: Callable[[], float] = time.monotonic
 ) -> DecodeScheduler:
     return DecodeScheduler(pool, slots, memory, now)  # type: ignore[arg-type]
+
+
+def test_a_wait_ends_with_the_last_decoding_and_not_before(pool: Pool) -> None:
+    scheduled = scheduler(pool)
+    decodes = [scheduled.submit(partial(str, f"{number}"), DecodeCost()) for number in range(2)]
+    ended = threading.Event()
+    waiting = threading.Thread(target=lambda: (wait_until_ready(decodes, PATIENT_S), ended.set()))
+    waiting.start()
+    pool.begun[0].end()
+    assert not ended.is_set()
+    pool.begun[1].end()
+    waiting.join(PATIENT_S)
+    assert ended.is_set()
+    wait_until_ready([], PATIENT_S)
 
 
 def test_so_many_begin_as_there_are_decode_processes(pool: Pool) -> None:

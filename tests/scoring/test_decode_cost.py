@@ -14,7 +14,8 @@ from pydicom.uid import (
 
 from tests.support.dicom_peer import DX, a_data_set, encoded
 from triage.dicom.part10 import Receipt, header
-from triage.runtime.decode_scheduler import HEAVY
+from triage.runtime.child_pool import DecodePool
+from triage.runtime.decode_scheduler import HEAVY, DecodeScheduler
 from triage.scoring.decode_cost import estimate_cost
 from triage.scoring.worker import split_ready
 from triage.spool.spool import Spool
@@ -63,10 +64,12 @@ def test_more_pixels_than_are_decoded_cost_nothing(spool: Spool) -> None:
 @dataclass(eq=False)
 class FakeDecode:
     is_ready: bool
+    scheduler: DecodeScheduler
 
 
 def test_what_takes_longer_than_the_rest_of_its_batch_is_not_waited_for() -> None:
-    started = [("slow", FakeDecode(False)), ("done", FakeDecode(True))]
+    scheduler = DecodeScheduler(DecodePool(1, 1.0), 1, 1)  # of which nothing is started
+    started = [("slow", FakeDecode(False, scheduler)), ("done", FakeDecode(True, scheduler))]
     ready, slow = split_ready(started, 0.01)  # type: ignore[arg-type]
     assert ready == started[1:]
     assert slow == started[:1]

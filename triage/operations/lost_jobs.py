@@ -76,8 +76,21 @@ class LostJobs:
                     continue
                 if reason is LossReason.DEAD_WORKER and self.workers.has_died(worker):
                     self.jobs.count_death(work)
-                self.jobs.again(work, is_prior(work.instance), is_stat(spool, work.instance))
+                self._queue(
+                    work,
+                    is_prior(work.instance),
+                    is_stat(spool, work.instance),
+                    new=not (status or job_id(work) in queued),
+                )
                 yield reason
+
+    def _queue(self, work: Queued, prior: bool, stat: bool, *, new: bool) -> None:
+        """Queue an object. Where it is ``new``, nothing is removed first, which costs as much as the queue is long.
+
+        It has no job then, and is in no queue; or there is a key of another type in the job's place.
+        """
+        if not new or not self.jobs.enqueue(work, prior, stat):
+            self.jobs.again(work, prior, stat)
 
     def _reason(self, work: Queued, status: str, worker: str, queued: set[str]) -> LossReason | None:
         if status == "started" and worker:

@@ -55,15 +55,12 @@ class JobStates:
             pipeline.hget(rq.job_key(job_id(instance)), "origin")
         return [_text(origin) for origin in pipeline.execute(raise_on_error=False)]
 
-    def fetch(self, ids: Sequence[bytes]) -> list[Job]:
-        """Return the jobs of these IDs, without malformed IDs and those of no job."""
-        named = [each.decode() for each in ids if JOB_ID.fullmatch(each)]
-        pipeline = self._client.pipeline(transaction=False)
-        for each in named:
-            pipeline.hgetall(rq.job_key(each))
-        replies = zip(named, pipeline.execute(raise_on_error=False), strict=True)
+    def _read(self, ids: Sequence[bytes], jobs: Sequence[Sequence[bytes]]) -> list[Job]:
+        """Return the jobs of these IDs with their fields, without malformed IDs and those of no job."""
         return [
-            rq.read_job(name, fields, self._client) for name, fields in replies if fields and isinstance(fields, dict)
+            rq.read_job(name.decode(), dict(zip(fields[::2], fields[1::2], strict=True)), self._client)
+            for name, fields in zip(ids, jobs, strict=True)
+            if fields and JOB_ID.fullmatch(name)
         ]
 
     def jobs(self) -> Iterator[bytes]:

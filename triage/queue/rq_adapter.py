@@ -7,23 +7,24 @@ what is used or overridden here.
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 
 from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import RedisError
 from rq import Queue, SimpleWorker, worker_registration
-from rq.exceptions import DuplicateJobError, StopRequested
+from rq.exceptions import StopRequested
 from rq.intermediate_queue import IntermediateQueue
 from rq.job import Job, JobStatus
 from rq.registry import FailedJobRegistry
 from rq.serializers import JSONSerializer
-from rq.utils import now
+from rq.utils import now, utcformat
 from rq.worker import WorkerStatus
 
 __all__ = [
     "WORKER_TTL_S",
-    "DuplicateJobError",
     "Job",
+    "JobLimits",
     "JobStatus",
     "Queue",
     "RestrictedWorker",
@@ -35,9 +36,10 @@ __all__ = [
     "intermediate_key",
     "job_key",
     "key_types",
+    "new_job",
     "open_queue",
+    "queues_key",
     "read_job",
-    "take_next",
     "worker_key",
     "worker_sets",
 ]
@@ -60,6 +62,15 @@ class ScoreJob(Job):
             super().restore(raw_data)
         except Exception:  # the edge: any field may hold anything
             self.data = b""
+
+
+@dataclass(frozen=True)
+class JobLimits:
+    """Times of a job in seconds: how long it may run, how long it may wait, and how long a failed one is kept."""
+
+    timeout_s: int
+    waiting_ttl_s: int
+    failure_ttl_s: int
 
 
 class _OutageInOneLine(logging.Filter):
@@ -115,6 +126,15 @@ class RestrictedWorker(SimpleWorker):
         worker_registration.clean_worker_registry(self._registered_queue)
         self.last_cleaned_at = now()  # type: ignore[assignment]
 
+    def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
+        """Send the heartbeat, in one round trip: RQ needs three."""
+        if pipeline is not None:
+            super().heartbeat(timeout, pipeline)
+            return
+        own = self.connection.pipeline(transaction=False)
+        super().heartbeat(timeout, own)
+        own.execute()
+
     def check_for_suspension(self, burst: bool) -> None:
         """Send a heartbeat, and ignore `rq suspend`: a key in Redis must not stop all scoring without an alert."""
         self.heartbeat()
@@ -138,9 +158,27 @@ def has_callbacks(job: Job) -> bool:
     return any(callbacks) or bool(job.webhooks)
 
 
-def take_next(pipeline: Pipeline, queue: Queue) -> None:
-    """Move the next job ID of ``queue`` to its intermediate list, as RQ does when a worker takes a job."""
-    pipeline.lmove(queue.key, intermediate_key(queue.key), "LEFT", "RIGHT")
+def new_job(queue: Queue, job_id: str, description: str, function: str, argument: str, limits: JobLimits) -> list[str]:
+    """Return the fields of a new job as RQ saves them, names and values in turn, without the one of its queue."""
+    job = queue.create_job(
+        function,
+        args=[argument],
+        job_id=job_id,
+        description=description,
+        timeout=limits.timeout_s,
+        ttl=limits.waiting_ttl_s,
+        result_ttl=0,
+        failure_ttl=limits.failure_ttl_s,
+        status=JobStatus.QUEUED,
+    )
+    fields = {**job.to_dict(), "enqueued_at": utcformat(now())}
+    del fields["origin"]
+    return [each for pair in fields.items() for each in pair]
+
+
+def queues_key() -> str:
+    """Return the key of RQ's set of queues."""
+    return str(Queue.redis_queues_keys)
 
 
 def failed_jobs(queue: Queue) -> FailedJobRegistry:

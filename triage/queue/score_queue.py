@@ -15,7 +15,8 @@ from redis.exceptions import ResponseError
 from triage.queue import rq_adapter as rq
 from triage.queue.job_states import JOB_ID, JobStates
 from triage.queue.names import FUNCTIONS, PRIORS, QUEUE, SCORE, STAT, PartitionedInstance, Queued, job_id
-from triage.queue.rq_adapter import DuplicateJobError, Job
+from triage.queue.rq_adapter import Job, JobLimits, Queue
+from triage.queue.scripts import BEGIN, ENQUEUE, TAKE
 from triage.runtime.key_types import keep, remove_wrong_types
 
 __all__ = [
@@ -34,6 +35,10 @@ __all__ = [
 JOB_TIMEOUT_S = 3600
 _WAITING_TTL_S = 7 * 24 * 3600  # then the sweep queues it anew; jobs of removed objects do not accumulate
 _FAILURE_TTL_S = 30 * 24 * 3600
+
+_LIMITS = JobLimits(JOB_TIMEOUT_S, _WAITING_TTL_S, _FAILURE_TTL_S)
+_NUMBER_OF_PRIORS, _NUMBER_OF_STAT = 2, 3
+"""Of their queues in ``JobStates``' order."""
 
 _FAILURES = "cxr-triage:failures"
 _DEATHS = "cxr-triage:deaths"
@@ -64,25 +69,48 @@ class ScoreQueue(JobStates):
         A prior goes behind all others, one of a STAT order before them. A worker waits for the first queue alone, and
         polls the others before it waits: so if all are empty, the object goes into the first, and wakes the worker.
         """
-        apart = (prior or stat) and any(self.depths().values())
-        queue = self._queue if not apart else self._priors if prior else self._stat
-        try:
-            queue.enqueue_call(
-                SCORE,
-                args=[instance.key],
-                job_id=job_id(instance),
-                description=instance.sop_instance_uid,
-                timeout=JOB_TIMEOUT_S,
-                ttl=_WAITING_TTL_S,
-                result_ttl=0,
-                failure_ttl=_FAILURE_TTL_S,
-                unique=True,
-            )
-        except DuplicateJobError:
-            return False
-        if queue is self._stat:
+        name, number = job_id(instance), _NUMBER_OF_PRIORS if prior else _NUMBER_OF_STAT
+        fields = rq.new_job(self._queue, name, instance.sop_instance_uid, SCORE, instance.key, _LIMITS)
+        keys = (rq.job_key(name), rq.queues_key(), *self._queue_keys)
+        apart = [int(prior or stat), number]
+        to = self._client.eval(ENQUEUE, len(keys), *keys, _WAITING_TTL_S, *apart, name, *(QUEUE, PRIORS, STAT), *fields)
+        if to == _NUMBER_OF_STAT:
             self.wake()  # the worker may have begun to wait in between
-        return True
+        return bool(to)
+
+    def take(
+        self, queues: Sequence[Queue], count: int, pipeline: Pipeline | None = None
+    ) -> tuple[Queue | None, list[Job]]:
+        """Return up to ``count`` jobs of the first of ``queues`` that has any, and that queue; None if none has one.
+
+        IDs that are malformed, or of no job, are dropped. The commands that ``pipeline`` has go with it.
+        """
+        pipeline = pipeline or self._client.pipeline(transaction=False)
+        keys = [key for queue in queues for key in (queue.key, rq.intermediate_key(queue.key))]
+        pipeline.eval(TAKE, len(keys), *keys, count, rq.job_key())
+        number, ids, jobs = pipeline.execute()[-1]
+        return queues[number - 1] if number else None, self._read(ids, jobs)
+
+    def begin(self, jobs: Sequence[tuple[Job, Queued]], worker: str) -> list[int]:
+        """Record that ``worker`` has jobs, and return for each how many workers died while they had it in work.
+
+        Jobs with which one died are not recorded: they come later, each alone.
+        """
+        if not jobs:
+            return []
+        keys = [_DEATHS, *(job.key for job, _ in jobs)]
+        found = self._client.eval(BEGIN, len(keys), *keys, worker, *(instance.key for _, instance in jobs))
+        deaths = self._believed([instance for _, instance in jobs], found)
+        if odd := [each for each, count, text in zip(jobs, deaths, found, strict=True) if text and not count]:
+            self.started(odd, worker)  # another program wrote the number
+        return deaths
+
+    def started(self, jobs: Sequence[tuple[Job, Queued]], worker: str) -> None:
+        """Record that ``worker`` has jobs, whatever became of other workers that had them."""
+        pipeline = self._client.pipeline(transaction=False)
+        for job, _ in jobs:
+            pipeline.hset(job.key, mapping={"status": "started", "worker_name": worker})
+        pipeline.execute()
 
     def again(self, instance: Queued, prior: bool | None = None, stat: bool | None = None) -> None:
         """Queue an object anew, whatever the state of its job. ``prior`` and ``stat`` None: as its job has it."""
@@ -152,7 +180,9 @@ class ScoreQueue(JobStates):
         """Return for each object how many workers died while they had it in work."""
         if not instances:
             return []
-        found = self._client.hmget(_DEATHS, [instance.key for instance in instances])
+        return self._believed(instances, self._client.hmget(_DEATHS, [instance.key for instance in instances]))
+
+    def _believed(self, instances: Sequence[Queued], found: Sequence[bytes | str | None]) -> list[int]:
         counts = [_number(each) for each in found]
         if wrong := [each.key for each, count in zip(instances, counts, strict=True) if count > _LARGEST_COUNT]:
             self._client.hdel(_DEATHS, *wrong)  # no object is given up for a number that another program wrote

@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Generic, Protocol, TypeVar
@@ -118,6 +118,12 @@ class ScheduledDecode(Generic[T]):
         return self.decoding.result_within(max(self.remaining_s(), 0.0))
 
 
+def wait_until_ready(decodes: Sequence[ScheduledDecode[T]], seconds: float) -> None:
+    """Wait until all of one scheduler's ``decodes`` are ready, ``seconds`` at most."""
+    if decodes:
+        decodes[0].scheduler.wait_for(lambda: all(each.is_ready for each in decodes), seconds)
+
+
 class DecodeScheduler:
     """The calls of one worker: ``slots`` at once in ``pool``, which together need at most ``memory`` bytes."""
 
@@ -129,6 +135,7 @@ class DecodeScheduler:
         self._running: list[ScheduledCall] = []
         self._used: Counter[str] = Counter()  # milliseconds that a sender's objects took lately
         self._lock = threading.RLock()
+        self._ended = threading.Condition()
 
     def submit(self, call: Callable[[], T], cost: DecodeCost) -> ScheduledDecode[T]:
         """Run ``call()`` in a child as soon as it is the next one; it must pickle."""
@@ -150,6 +157,13 @@ class DecodeScheduler:
         for call in overdue:
             call.end()
 
+    def wait_for(self, condition: Callable[[], bool], seconds: float) -> None:
+        """Wait until ``condition`` holds, asked after each call that ends; ``seconds`` at most."""
+        deadline = self.now() + seconds
+        with self._ended:
+            while not condition() and (left := deadline - self.now()) > 0:
+                self._ended.wait(min(left, _POLL_S))  # the time of a call may be over without an end
+
     def _start_next(self) -> None:
         while len(self._running) < self._slots and (call := self._next()) is not None:
             self._waiting.remove(call)
@@ -158,6 +172,11 @@ class DecodeScheduler:
 
     def _on_end(self, call: ScheduledCall) -> None:
         """Start the next call, now that a child is free. Called in a thread of the pool."""
+        self._free(call)
+        with self._ended:
+            self._ended.notify_all()
+
+    def _free(self, call: ScheduledCall) -> None:
         with self._lock:
             if call not in self._running:
                 return

@@ -20,7 +20,6 @@ from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
-from triage.model.card import ModelCard
 from triage.model.session import ScoringSession
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, Rejected, View
@@ -29,6 +28,7 @@ from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
 from triage.scoring.assessment import to_assessment
+from triage.scoring.decode_context import DecodeContext
 from triage.scoring.decode_cost import estimate_cost
 from triage.scoring.inference import BatchInference, FailedImage
 from triage.scoring.rejection_log import log_note
@@ -91,10 +91,11 @@ class DecisionOutputs:
     mark: Callable[[str], None] = lambda study_instance_uid: None
 
 
-def open_file(stored: Openable, cards: Mapping[str, ModelCard], policy: AssessmentPolicy) -> OpenedFile:
+def open_file(stored: Openable, context: DecodeContext) -> OpenedFile:
     """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
     try:
         receipt = read_receipt(stored)
+        cards, policy = context.opened()
         prepared = prepare(stored.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
     except FileNotFoundError:
         raise
@@ -114,17 +115,17 @@ class BatchScorer:
         self._resources = resources
         self._spool = spool
         self._outputs = outputs
-        self._cards = {name: session.card for name, session in resources.sessions.items()}
+        self._contexts: dict[frozenset[str], DecodeContext] = {}
         self._inference = BatchInference(resources.sessions, resources.policy, outputs.metrics.batch_size.observe)
         self._decider = StudyDecider(spool, rules, outputs.mark)
 
     def start(self, instances: Iterable[ReceivedInstance]) -> StartedFiles:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
-        policy = self._policy_now()
+        context = self._context_now()
         started: StartedFiles = []
         for instance in [each for each in instances if self._spool.waits(each)]:
             stored = self._spool.waiting_object(instance)
-            call = partial(open_file, stored, self._cards, policy)
+            call = partial(open_file, stored, context)
             started.append((instance, self._resources.decoders.submit(call, estimate_cost(stored))))
         return started
 
@@ -215,9 +216,15 @@ class BatchScorer:
             for each in self._spool.assessments(instance.study_instance_uid)
         )
 
-    def _policy_now(self) -> AssessmentPolicy:
-        policy = self._resources.policy.for_decoding
-        return replace(policy, registry=replace(policy.registry, disabled=self._resources.disabled()))
+    def _context_now(self) -> DecodeContext:
+        """Return the cards and the policy for decoding, with the models that are switched off now."""
+        disabled = self._resources.disabled()
+        if disabled not in self._contexts:
+            policy = self._resources.policy.for_decoding
+            policy = replace(policy, registry=replace(policy.registry, disabled=disabled))
+            cards = {name: session.card for name, session in self._resources.sessions.items()}
+            self._contexts = {disabled: DecodeContext.of(cards, policy)}
+        return self._contexts[disabled]
 
     def _opened(self, started: StartedFiles) -> tuple[list[tuple[ReceivedInstance, OpenedFile]], list[FailedInstance]]:
         opened: list[tuple[ReceivedInstance, OpenedFile]] = []

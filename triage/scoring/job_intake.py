@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 
 from triage.metrics.worker import WorkerMetrics
-from triage.queue.rq_adapter import Job, Queue, has_callbacks, take_next
+from triage.queue.rq_adapter import Job, has_callbacks
 from triage.queue.score_queue import FUNCTIONS, PartitionedInstance, ScoreQueue
 from triage.scoring.partitioned import PartitionedScorer
 
@@ -16,21 +16,12 @@ TakenJobs = list[tuple[Job, PartitionedInstance]]
 
 
 class JobIntake:
-    """Take jobs from a queue, and refuse those that name no object to score."""
+    """Find the objects that jobs name, and refuse jobs that name none to score."""
 
     def __init__(self, jobs: ScoreQueue, scorers: PartitionedScorer, metrics: WorkerMetrics) -> None:
         self._jobs = jobs
         self._scorers = scorers
         self._metrics = metrics
-
-    def take(self, queue: Queue, count: int) -> list[Job]:
-        """Return up to ``count`` more jobs, without waiting."""
-        if count < 1:
-            return []
-        pipeline = queue.connection.pipeline(transaction=False)
-        for _ in range(count):
-            take_next(pipeline, queue)
-        return self._jobs.fetch([each for each in pipeline.execute() if each is not None])
 
     def accepted(self, jobs: Sequence[Job]) -> TakenJobs:
         """Return the jobs that name an object to score, with that object; the others are refused."""

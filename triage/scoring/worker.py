@@ -20,7 +20,6 @@ from triage.metrics.worker import WorkerMetrics
 from triage.queue.rq_adapter import (
     WORKER_TTL_S,
     Job,
-    JobStatus,
     Queue,
     RestrictedWorker,
     StopRequested,
@@ -28,6 +27,7 @@ from triage.queue.rq_adapter import (
     open_queue,
 )
 from triage.queue.score_queue import PRIORS, QUEUE, STAT, PartitionedInstance, ScoreQueue
+from triage.runtime.decode_scheduler import wait_until_ready
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
@@ -53,7 +53,7 @@ _MAX_BATCHES_IN_WORK = 8
 """Batches that may be in work where some of their images take long; then no more are taken."""
 
 _PAUSE_S = 1.0
-_POLL_S = 0.005
+_BETWEEN_BEATS_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ class BatchWorker(RestrictedWorker):
     """
 
     def __init__(self, name: str, client: Redis, setup: WorkerSetup) -> None:
+        self._next_beat = 0.0
         queue = open_queue(QUEUE, client)
         super().__init__(name, client, queue)
         self._score_queue = queue
@@ -114,6 +115,9 @@ class BatchWorker(RestrictedWorker):
 
     def heartbeat(self, timeout: int | None = None, pipeline: Pipeline | None = None) -> None:
         """Send the heartbeat, between two polls of the queue and after each batch: it shows that work goes on."""
+        if pipeline is None and time.monotonic() < self._next_beat:
+            return  # Redis has just answered, and the last one holds for a minute
+        self._next_beat = time.monotonic() + _BETWEEN_BEATS_S
         try:
             super().heartbeat(timeout, pipeline)
         except RedisError as error:
@@ -144,18 +148,28 @@ class BatchWorker(RestrictedWorker):
 
     def _work_from(self, job: Job) -> None:
         batch_size = self._setup.batch_size
-        self.set_state(WorkerStatus.BUSY)
-        current = self._start([job, *self._intake.take(self._score_queue, batch_size - 1)]) or self._next()
+        current = self._start([job, *self._with(batch_size - 1)]) or self._next()
         while current or (self._suspects and not self._stop.received):
             upcoming = self._ahead() if len(current) < _MAX_BATCHES_IN_WORK * batch_size else []
             if not current:
-                current = self._begin([self._suspects.pop()])
+                current = self._suspect()
             ready, slow = split_ready(current, _BATCH_WAIT_S)
             self._finish(ready)
             self.heartbeat()
             slow += self._finish_stat()
             current = [*slow, *(upcoming or (self._next() if len(slow) < batch_size else []))]
-        self.set_state(WorkerStatus.IDLE)
+
+    def _with(self, count: int) -> list[Job]:
+        """Return up to ``count`` more jobs that wait, and tell Redis that this worker is busy.
+
+        RQ tells it that the worker is idle before it waits for the next job.
+        """
+        pipeline = self.connection.pipeline(transaction=False)
+        self.set_state(WorkerStatus.BUSY, pipeline)
+        if count < 1:
+            pipeline.execute()
+            return []
+        return self._jobs.take([self._score_queue], count, pipeline)[1]
 
     def _ahead(self) -> Started:
         """Start the batch to open while another is in work.
@@ -184,19 +198,18 @@ class BatchWorker(RestrictedWorker):
         queues = [self._score_queue, self._priors]
         if self._since_priors >= BATCHES_BEFORE_PRIORS:
             queues.reverse()
-        queues.append(self._stat)  # the loop has had its turn with it: what came since, if nothing else waits
-        for queue in queues:
-            if self._stop.received or self._suspects:
-                return []
-            if queue is self._priors:
-                self._since_priors = 0
-            if started := self._first_of(queue):
-                return started
-        return []
+            self._since_priors = 0
+        # STAT last: the loop has had its turn with it; what came since, if nothing else waits.
+        return [] if self._stop.received or self._suspects else self._first_of(*queues, self._stat)
 
-    def _first_of(self, queue: Queue) -> Started:
-        """Start a batch of a queue; jobs whose objects are finished are skipped."""
-        while jobs := self._intake.take(queue, self._setup.batch_size):
+    def _first_of(self, *queues: Queue) -> Started:
+        """Start a batch of the first of ``queues`` that has one; jobs whose objects are finished are skipped."""
+        while not self._stop.received:
+            queue, jobs = self._jobs.take(queues, self._setup.batch_size)
+            if queue is self._priors or (queue is None and self._priors in queues):
+                self._since_priors = 0
+            if queue is None:
+                break
             started = self._start(jobs)
             if started or self._suspects:
                 self._since_priors += queue is self._score_queue
@@ -206,25 +219,27 @@ class BatchWorker(RestrictedWorker):
     def _start(self, jobs: Sequence[Job]) -> Started:
         """Start ``jobs``, except those that were in work when a worker died: each of them comes later, alone."""
         taken = self._intake.accepted(jobs)
-        deaths = self._jobs.deaths([work for _, work in taken])
         fresh: TakenJobs = []
-        for (job, work), count in zip(taken, deaths, strict=True):
-            if count >= MAX_DEATHS:
-                self._give_up(work, "every worker that had it in work died", count)
-            elif count:
+        for (job, work), deaths in zip(taken, self._jobs.begin(taken, self.name), strict=True):
+            if deaths >= MAX_DEATHS:
+                self._give_up(work, "every worker that had it in work died", deaths)
+            elif deaths:
                 self._suspects.append((job, work))
             else:
                 fresh.append((job, work))
-        return self._begin(fresh)
+        return self._decode(fresh)
 
-    def _begin(self, taken: TakenJobs) -> Started:
-        """Record in Redis that this worker has the jobs, and start to decode."""
-        pipeline = self.connection.pipeline(transaction=False)
+    def _suspect(self) -> Started:
+        """Start one object that was in work when a worker died, alone."""
+        alone = [self._suspects.pop()]
+        self._jobs.started(alone, self.name)
+        return self._decode(alone)
+
+    def _decode(self, taken: TakenJobs) -> Started:
+        """Start to decode the objects of jobs that are recorded as this worker's."""
         for job, work in taken:
-            pipeline.hset(job.key, mapping={"status": JobStatus.STARTED.value, "worker_name": self.name})
             if not work.partition:
                 self._setup.metrics.jobs_taken.labels(job.origin if job.origin in (PRIORS, STAT) else QUEUE).inc()
-        pipeline.execute()
         started, failed = self._setup.scorers.start([work for _, work in taken])
         unfinished = {work for work, _ in started} | failed.keys()
         if done := [work for _, work in taken if work not in unfinished]:
@@ -257,9 +272,7 @@ class BatchWorker(RestrictedWorker):
 
 def split_ready(started: Started, wait_s: float) -> tuple[Started, Started]:
     """Wait for a batch, ``wait_s`` seconds at most, and return its decoded objects and those that take longer."""
-    deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline and not all(decode.is_ready for _, decode in started):
-        time.sleep(_POLL_S)
+    wait_until_ready([decode for _, decode in started], wait_s)
     ready = [each for each in started if each[1].is_ready]
     return ready, [each for each in started if each not in ready]
 

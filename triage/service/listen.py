@@ -103,4 +103,4 @@ def _enqueue(jobs: ScoreQueue, spool: Store, prior_after_days: float, work: Queu
         jobs.enqueue(work)
         return
     prior = is_prior(spool, work, after_days=prior_after_days)
-    jobs.enqueue(work, prior, not prior and any(jobs.depths().values()) and is_stat(spool, work))
+    jobs.enqueue(work, prior, not prior and is_stat(spool, work))

@@ -75,6 +75,9 @@ class Worklist:
 
     @_repairing
     def _put_all(self, decisions: list[TriageDecision]) -> None:
+        if len(decisions) == 1:  # a pipeline would first ask whether Redis knows the script
+            self._put(keys=keys.KEYS, args=keys.arguments(decisions[0]))
+            return
         pipeline = self._client.pipeline(transaction=False)
         for decision in decisions:
             self._put(keys=keys.KEYS, args=keys.arguments(decision), client=pipeline)
