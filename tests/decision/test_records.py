@@ -1,14 +1,14 @@
 """What is written can be read again, also by an older release."""
 
 import json
-from dataclasses import fields
+from dataclasses import asdict, fields
 
 import pytest
 
 from tests.support.builders import a_decision, an_assessment
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, decision_from, to_record
-from triage.decision.types import TriageDecision
+from triage.decision.types import ModelResult, Tag, TriageDecision
 
 
 def test_an_assessment_survives_json() -> None:
@@ -20,6 +20,14 @@ def test_a_decision_survives_json_and_fields_of_a_later_release() -> None:
     decision = a_decision()
     record = json.loads(json.dumps({**to_record(decision), "added_later": 1}))
     assert decision_from(record) == decision
+
+
+def test_a_record_is_what_dataclasses_make_of_it() -> None:
+    result = ModelResult("m 1", "b" * 64, Tag.NORMAL, 0.1, reasons=(Reason.FINDING_NOT_COVERED,))
+    assessment = an_assessment(stages={"decode": 0.01}, results=(result,), reasons=(Reason.FINDING_NOT_COVERED,))
+    for value in (assessment, a_decision()):
+        assert to_record(value) == asdict(value)
+        assert json.dumps(to_record(value)) == json.dumps(asdict(value))
 
 
 NEVER = {

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from tests.support.model_folders import SIZE, write_model
+from tests.support.wait import wait_for
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.errors import StartError
@@ -278,3 +279,23 @@ def test_a_run_that_cannot_be_stopped_has_the_process_end() -> None:
 def test_an_error_of_a_run_is_that_error() -> None:
     with pytest.raises(RuntimeError, match="broken"), RunDeadline(RunLimit(60.0)).run():
         raise RuntimeError("broken")
+
+
+def test_one_thread_watches_runs_that_follow_each_other() -> None:
+    deadline = RunDeadline(RunLimit(60.0))
+    for _ in range(5):
+        with deadline.run():
+            pass
+    watching = [each for each in threading.enumerate() if each.name == "run deadline"]
+    with deadline.run():
+        assert [each for each in threading.enumerate() if each.name == "run deadline"] == watching
+
+
+def test_a_run_with_a_shorter_limit_than_the_one_before_is_stopped_in_its_own_time() -> None:
+    deadline = RunDeadline(RunLimit(60.0))
+    with deadline.run():
+        pass
+    deadline._seconds = 0.05  # as after a run that was stopped
+    with pytest.raises(NotEndedError), deadline.run() as options:
+        wait_for(lambda: options.terminate, "the run to be stopped")
+        raise RuntimeError("terminated, as ONNX Runtime says it")

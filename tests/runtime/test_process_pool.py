@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fcntl
 import os
 import time
 from concurrent.futures import CancelledError
@@ -35,6 +36,11 @@ def test_a_pool_knows_its_children_by_process_id_and_they_can_be_killed() -> Non
         hung.result(60)
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     assert pool._processes is None  # what is looped over after that
+
+
+def test_a_child_does_not_wait_until_its_result_is_read() -> None:
+    pool = start_pool(1, end_with_parent)
+    assert fcntl.fcntl(pool._result_queue._reader.fileno(), fcntl.F_GETPIPE_SZ) >= 200_000  # type: ignore[attr-defined]
 
 
 def test_a_pool_that_has_started_no_child_can_be_killed() -> None:

@@ -5,16 +5,20 @@ Written against Python 3.11; ``tests/runtime/test_process_pool.py`` fails where 
 
 from __future__ import annotations
 
+import fcntl
 import multiprocessing
 import os
 import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import suppress
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 
 _DECODERS = ["triage.scoring.batch"]
+_RESULTS_BYTES = 1 << 20
+"""Of results between a child and its parent: the model inputs of a batch's share."""
 
 
 def forkserver() -> ForkServerContext:
@@ -49,7 +53,11 @@ def start_pool(processes: int, set_up: Callable[[], None]) -> ProcessPoolExecuto
 
     Their server imports the code of the decoders once, and all children share its memory.
     """
-    return ProcessPoolExecutor(processes, _context(), initializer=set_up)
+    pool = ProcessPoolExecutor(processes, _context(), initializer=set_up)
+    with suppress(OSError, AttributeError):  # refused above the limit of a user: then results take longer
+        # A result of 200 KB waits for its reader in a pipe of 64 KB, and with it the next child that has one.
+        fcntl.fcntl(pool._result_queue._writer.fileno(), fcntl.F_SETPIPE_SZ, _RESULTS_BYTES)  # type: ignore[attr-defined]
+    return pool
 
 
 def end_with_parent() -> None:
