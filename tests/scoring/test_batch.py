@@ -40,6 +40,7 @@ from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring import batch
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.batch import BatchScorer, DecisionOutputs, FailedInstance, OpenError, ScoringResources, open_file
+from triage.scoring.decode_context import DecodeContext
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
@@ -389,7 +390,7 @@ def test_opencv_s_want_of_memory_is_said_wherever_it_happens(
     cards = {name: session.card for name, session in sessions.items()}
     monkeypatch.setattr(place, starve)
     with pytest.raises(OpenError, match="more memory than one image may"):
-        open_file(stored, cards, AssessmentPolicy())
+        open_file(stored, DecodeContext.of(cards, AssessmentPolicy()))
 
 
 def test_records_that_cannot_be_read_cost_their_own_study_only(bench: Bench) -> None:

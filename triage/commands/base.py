@@ -123,21 +123,18 @@ def _end(cause: str, status: int) -> NoReturn:
 PATH = click.Path(path_type=Path)
 
 
-class _Words(click.ParamType):
-    """A person's words for a record: one line that says something."""
-
-    name = "text"
-    _longest = 300
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Return the words without spaces around them."""
-        words = value.strip()
-        if not words or len(words) > self._longest or not words.isprintable():
-            self.fail(f"takes one line, of 1 to {self._longest} characters", param, ctx)
-        return words
+_LONGEST_WORDS = 300
 
 
-WORDS = _Words()
+def text(value: str) -> str:
+    """Return a person's words for a record, without spaces around them: one line that says something."""
+    words = value.strip()
+    if not words or len(words) > _LONGEST_WORDS or not words.isprintable():
+        raise click.BadParameter(f"takes one line, of 1 to {_LONGEST_WORDS} characters")
+    return words
+
+
+WORDS = click.types.convert_type(text)
 """Type of an option whose file is checked by its reader, which knows its purpose."""
 
 given = click.make_pass_decorator(Invocation)
