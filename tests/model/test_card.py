@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -187,4 +188,12 @@ def test_a_finding_under_two_names_is_still_one_of_one_patient(tmp_path: Path) -
 def test_a_card_that_is_nested_too_deeply_is_refused(folder: Path) -> None:
     (folder / CARD).write_text("[" * 100_000)
     with pytest.raises(ModelRefusedError, match="cannot be read"):
+        load_card(folder)
+
+
+@pytest.mark.parametrize("name", [CARD, WEIGHTS])
+def test_a_pipe_in_the_place_of_a_file_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ModelRefusedError, match="is no file"):
         load_card(folder)

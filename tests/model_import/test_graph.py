@@ -82,6 +82,12 @@ def with_external_data() -> onnx.ModelProto:
     return model
 
 
+def without_output() -> onnx.ModelProto:
+    model = network()
+    del model.graph.output[:]
+    return model
+
+
 def with_training() -> onnx.ModelProto:
     model = network()
     model.training_info.add()
@@ -104,8 +110,9 @@ def with_training() -> onnx.ModelProto:
         ),
         (lambda: network(more=", float[n, 3] clinical"), "2 inputs (picture, float (n, 40, 40, 3); clinical, float (n, 3))"),  # noqa: E501
         (with_training, "for training"),
+        (without_output, "it has no output"),
     ],
-    ids=["external data", "custom", "endless", "long", "nested", "random", "dropout", "two inputs", "training"],
+    ids=["external data", "custom", "endless", "long", "nested", "random", "dropout", "two inputs", "training", "none"],
 )  # fmt: skip
 def test_a_graph_that_must_not_be_run_is_refused(
     tmp_path: Path, make: Callable[[], onnx.ModelProto], says: str

@@ -121,21 +121,22 @@ def _end(cause: str, status: int) -> NoReturn:
 
 
 PATH = click.Path(path_type=Path)
+"""Type of an option whose file is checked by its reader, which knows its purpose."""
 
 
 _LONGEST_WORDS = 300
 
 
-def text(value: str) -> str:
-    """Return a person's words for a record, without spaces around them: one line that says something."""
+def one_line(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    """Return a person's words for a record, without spaces around them. Raises BadParameter unless they say something.
+
+    For an option's ``callback``.
+    """
     words = value.strip()
     if not words or len(words) > _LONGEST_WORDS or not words.isprintable():
         raise click.BadParameter(f"takes one line, of 1 to {_LONGEST_WORDS} characters")
     return words
 
-
-WORDS = click.types.convert_type(text)
-"""Type of an option whose file is checked by its reader, which knows its purpose."""
 
 given = click.make_pass_decorator(Invocation)
 """Passes the Invocation to a command as its first argument."""

@@ -24,7 +24,7 @@ from triage.model.card_finding import (
 )
 from triage.model.card_versions import LaterCardError, as_of_now
 from triage.model.folder_check import ModelRefusedError as ModelRefusedError
-from triage.model.folder_check import check_digest, check_list, check_onnx
+from triage.model.folder_check import check_digest, check_list, check_onnx, read_plain
 from triage.model.known_answers import KNOWN_ANSWERS
 from triage.model.subspace_file import SUBSPACE
 from triage.radiograph.preprocess import Fit, Levels, PreprocessSpec, Resize
@@ -266,7 +266,7 @@ def load_card(folder: Path) -> ModelCard:
 def read_card(folder: Path) -> ModelCard:
     """Read the card of a model folder alone. Raises ModelRefusedError."""
     try:
-        record: object = json.loads((folder / CARD).read_bytes())
+        record: object = json.loads(read_plain(folder / CARD))
     except (OSError, ValueError, RecursionError) as error:
         raise ModelRefusedError(f"model folder {folder}: {CARD} cannot be read: {error}") from error
     try:

@@ -26,12 +26,19 @@ def check_list(folder: Path, key: str, name: str | None, expected: str | None) -
 def check_digest(path: Path, expected: str) -> bytes:
     """Return the content of a file whose SHA-256 must be ``expected``. Raises ModelRefusedError."""
     try:
-        content = path.read_bytes()
+        content = read_plain(path)
     except OSError as error:
         raise ModelRefusedError(f"{path} cannot be read: {error}") from error
     if (found := sha256(content).hexdigest()) != expected:
         raise ModelRefusedError(f"{path} is not the file that the card describes: sha256 {found}, card {expected}")
     return content
+
+
+def read_plain(path: Path) -> bytes:
+    """Return the content of a file. Raises OSError, also for a pipe or a device, which may have no end."""
+    if path.exists() and not path.is_file():
+        raise OSError(f"{path} is no file")
+    return path.read_bytes()
 
 
 def check_onnx(path: Path, content: bytes) -> None:

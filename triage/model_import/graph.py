@@ -81,6 +81,8 @@ def open_graph(path: Path) -> ForeignGraph:
     if len(inputs) != 1:
         listed = "; ".join(_tensor(each).readable for each in inputs) or "none"
         found.append(f"it has {len(inputs)} inputs ({listed}), and one image is all that the service has for it")
+    if not model.graph.output:
+        found.append("it has no output")
     found += [
         f"its input {each.name} has an axis of {side}: save it with a name for an axis that is open, such as n"
         for each in map(_tensor, inputs)

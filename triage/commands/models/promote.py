@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from triage.commands.base import WORDS, Invocation, given
+from triage.commands.base import Invocation, given, one_line
 
 
 @click.command("promote")
 @click.argument("folder")
-@click.option("--reason", required=True, type=WORDS, help="Why, for the audit trail.")
+@click.option("--reason", required=True, callback=one_line, help="Why, for the audit trail.")
 @given
 def command(invocation: Invocation, folder: str, reason: str) -> None:
     """Put the version in FOLDER (NAME or NAME@VERSION) into service when `work` starts next.

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from triage.commands.base import WORDS, Invocation, given
+from triage.commands.base import Invocation, given, one_line
 
 
 @click.command("retire")
 @click.argument("folder")
-@click.option("--reason", required=True, type=WORDS, help="Why, for the audit trail.")
+@click.option("--reason", required=True, callback=one_line, help="Why, for the audit trail.")
 @given
 def command(invocation: Invocation, folder: str, reason: str) -> None:
     """Take the version in FOLDER out of service from the next start of `work`; `triage models promote` takes it back.
