@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _SILENT_S = 120.0
+_SWITCH_S = 0.0005
+"""Seconds that a thread keeps the interpreter from another: a free decode process waits for the one that feeds it."""
 
 
 def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
@@ -47,6 +50,7 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
     begin_server()  # it takes as long as ONNX Runtime, which is loaded meanwhile
     from triage.scoring import worker
 
+    sys.setswitchinterval(_SWITCH_S)
     stopping, registry = StopSignal(), CollectorRegistry()
     metrics = WorkerMetrics(registry)
     introduce("work", settings, metrics)
