@@ -1,5 +1,6 @@
 """Make the pictures of the pages in the documentation, of drawn chests: ``python -m tests.screenshots docs/images``.
 
+Names behind the folder (``list-dark study-de``) make these alone.
 No radiograph of a person is in them, and no name of one. Needs Debian's Chromium.
 """
 
@@ -9,7 +10,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
@@ -195,6 +196,9 @@ PAGES: dict[str, tuple[tuple[str, str], Callable[[Page], None]]] = {
 }
 
 
+ALL = (*PAGES, *(f"{name}-dark" for name in PAGES), "study-de")
+
+
 def small(picture: bytes, to: Path) -> None:
     """Write a picture with few colours."""
     colours = Image.open(BytesIO(picture)).convert("RGB")
@@ -202,8 +206,8 @@ def small(picture: bytes, to: Path) -> None:
     image.save(to, optimize=True)
 
 
-def main(folder: Path) -> None:
-    """Make all pictures."""
+def main(folder: Path, wanted: Sequence[str] = ()) -> None:
+    """Make the ``wanted`` pictures, or all."""
     with (
         tempfile.TemporaryDirectory() as work,
         pytest.MonkeyPatch.context() as patch,
@@ -224,13 +228,14 @@ def main(folder: Path) -> None:
             for (name, (who, show)), screen in chain.from_iterable(
                 zip(PAGES.items(), repeat(each)) for each in screens
             ):
-                if screen.language == "de-DE" and name != "study":
+                title = f"{name}{screen.suffix}"
+                if title not in (wanted or ALL):
                     continue
                 home.sources.presence.renew(OpenPage("f" * 32, "dr. stone", uids[2]))
                 with signed_in(browser, home, who, screen) as page:
                     show(page)
-                    small(page.screenshot(), folder / f"{name}{screen.suffix}.png")
+                    small(page.screenshot(), folder / f"{title}.png")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
