@@ -94,8 +94,8 @@ def test_a_rule_below_another_rule_is_still_a_plug_ins_and_one_that_does_not_cou
     over = {"name": "over", "rule": {"kind": "any", "of": ["mild"]}, **ABSENT}
     below = write_model(tmp_path, "below", findings=[*PARTS, mild, over])
     assert result(below, 0.1, 0.1, policy=policy).reasons == (Reason.PLUGIN_ALONE,)
-    own = write_model(tmp_path, "own", findings=[*PARTS, mild, {**ABNORMAL, "column": 0}])
-    assert result(own, 0.1, 0.1, policy=policy).tag is Tag.NORMAL
+    own = write_model(tmp_path, "own", findings=[*PARTS, mild, {**ABNORMAL, "column": 2}])
+    assert result(own, 0.1, 0.1, 0.1, policy=policy).tag is Tag.NORMAL
 
 
 def late(scores: Any) -> float:
