@@ -251,7 +251,7 @@ def main() -> None:
     print(table(("", "clock", "processors", "clock / ours", "processors / ours"), rows))
     if theirs := costs.get("dicom-ai-router"):
         shares = [ours / other for (_, ours), (_, other) in zip(first, theirs, strict=True)]
-        report(lower("peers.processors_of_router", shares, bar=1.0))
+        report(lower("peers.processors_of_router", shares))
 
 
 if __name__ == "__main__":
