@@ -1,7 +1,7 @@
 #!/bin/sh
 # The peers that tests talk to. Installed where we can (root and apt); elsewhere the tests that need them are skipped.
 set -eu
-packages="dcmtk orthanc redis-server dicom3tools prometheus chromium jq bindfs iproute2 faketime strace nginx-light apache2 minisign systemd groff-base prometheus-alertmanager rsyslog rsyslog-gnutls haproxy"
+packages="dcmtk orthanc redis-server dicom3tools prometheus chromium jq bindfs iproute2 faketime strace nginx-light apache2 minisign systemd groff-base prometheus-alertmanager rsyslog rsyslog-gnutls haproxy redis-sentinel"
 missing=""
 for pair in /usr/bin/storescu:dcmtk /usr/sbin/Orthanc:orthanc /usr/bin/redis-server:redis-server \
     /usr/bin/dciodvfy:dicom3tools /usr/bin/promtool:prometheus /usr/bin/chromium:chromium /usr/bin/jq:jq \
@@ -9,7 +9,7 @@ for pair in /usr/bin/storescu:dcmtk /usr/sbin/Orthanc:orthanc /usr/bin/redis-ser
     /usr/sbin/nginx:nginx-light /usr/sbin/apache2:apache2 /usr/bin/minisign:minisign \
     /usr/bin/systemd-analyze:systemd /usr/bin/groff:groff-base \
     /usr/bin/amtool:prometheus-alertmanager \
-    /usr/sbin/haproxy:haproxy \
+    /usr/sbin/haproxy:haproxy /usr/bin/redis-sentinel:redis-sentinel \
     /usr/sbin/rsyslogd:rsyslog /usr/share/doc/rsyslog-gnutls:rsyslog-gnutls; do
     [ -x "${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done

@@ -108,7 +108,7 @@ def test_a_prevalence_is_a_share_by_model() -> None:
     ("address", "said"),
     [
         ("redis+sentinel://:hunter2@a:26379,b:26379/mymaster", "redis+sentinel is not understood"),
-        ("sentinel://a:26379", "we do not ask Sentinel"),
+        ("sentinel://a:26379", "the Sentinels in redis.sentinels"),
         ("redis-cluster://a:1", "redis-cluster is not understood"),
         ("http://a:6379", "http is not understood"),
         ("a:6379", "an address without a kind is not understood"),

@@ -8,11 +8,11 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import cast
 
-from redis import Redis
 from redis.client import Pipeline
 from redis.exceptions import ResponseError
 
 from triage.queue import rq_adapter as rq
+from triage.queue.connection import connect
 from triage.queue.job_states import JOB_ID, JobStates
 from triage.queue.names import FUNCTIONS, PRIORS, QUEUE, SCORE, STAT, PartitionedInstance, Queued, job_id
 from triage.queue.rq_adapter import Job, JobLimits, Queue
@@ -53,11 +53,6 @@ class QueueRepair:
 
     keys: tuple[str, ...]
     ids: int
-
-
-def connect(url: str, timeout_s: float) -> Redis:
-    """Return a client with its own connection pool: a worker changes the timeouts of its pool."""
-    return Redis.from_url(url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s)
 
 
 class ScoreQueue(JobStates):

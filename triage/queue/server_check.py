@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from redis import Redis
 from redis.exceptions import AuthenticationError
 
 from triage.errors import StartError
+from triage.queue.connection import anonymous, host_and_port
 
 OLDEST_SAFE = (6, 2)  # in earlier versions RQ takes jobs in a way that loses them in a crash
 OLDEST_MAINTAINED = (7, 0)  # maintained in Debian 12; Valkey reports 7.2 or later
@@ -62,12 +62,12 @@ def _check_eviction(memory: Mapping[str, object]) -> str:
 def _check_reach(client: Redis) -> str:
     """Check that a server without a password is reached from this machine only, best by a private socket."""
     arguments = client.connection_pool.connection_kwargs
-    if _requires_password(arguments, client):
+    if _requires_password(client):
         return ""
     socket = arguments.get("path")
     if socket:
         return "" if _is_private(Path(socket)) else _open_to_this_machine(f"its socket {socket} is open to all users")
-    host = str(arguments.get("host", "localhost"))
+    host, _ = host_and_port(client)
     if host.startswith(_LOOPBACK):
         return _open_to_this_machine("every user of this machine reaches its port")
     raise StartError(
@@ -76,13 +76,9 @@ def _check_reach(client: Redis) -> str:
     )
 
 
-def _requires_password(arguments: dict[str, Any], client: Redis) -> bool:
+def _requires_password(client: Redis) -> bool:
     """Return whether the server refuses a connection without a password."""
-    anonymous = {
-        name: value for name, value in arguments.items() if name not in ("username", "password", "credential_provider")
-    }
-    pool = client.connection_pool
-    with Redis(connection_pool=type(pool)(connection_class=pool.connection_class, **anonymous)) as other:
+    with anonymous(client) as other:
         try:
             other.ping()
         except AuthenticationError:

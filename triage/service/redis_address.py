@@ -6,18 +6,21 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from triage.errors import StartError
+from triage.queue.connection import with_sentinels
 from triage.settings.errors import SecretFileError
 from triage.settings.secret_file import read_secret
 from triage.settings.sections.redis import RedisSettings
 
 
 def address_of(redis: RedisSettings) -> str:
-    """Return ``redis.url`` with the password of ``redis.password_file``; empty where a Redis is started for us.
+    """Return ``redis.url`` with the password of its file and with the Sentinels; empty where a Redis is started for us.
 
     Raises StartError if the file cannot be read, or holds no password.
     """
     url = redis.url.get_secret_value()
-    return _with_password(url, _password(redis.password_file)) if url and redis.password_file else url
+    if url and redis.password_file:
+        url = _with_password(url, _password(redis.password_file))
+    return with_sentinels(url, redis.sentinels)
 
 
 def _password(file: Path) -> str:

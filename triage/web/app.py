@@ -18,6 +18,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from triage.metrics.web import WebMetrics
+from triage.queue.connection import connect
 from triage.spool.silence import silence_text
 from triage.spool.store import Store
 from triage.web import pages
@@ -135,7 +136,7 @@ def create_app(
 def client(redis_url: str, timeout_s: float) -> Redis:
     """Return a Redis client for requests: one retry on a broken connection, none on a server without response."""
     retry = Retry(NoBackoff(), 1, supported_errors=(RedisConnectionError,))
-    return Redis.from_url(redis_url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=retry)
+    return connect(redis_url, timeout_s, retry)
 
 
 def known_hosts(host: str, names: Sequence[str] = ()) -> frozenset[str]:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Iterable
 from typing import Literal
 
-from redis import Redis
 from rich.table import Table
 from rich.text import Text
 
@@ -19,6 +18,7 @@ from triage.decision.records import to_record
 from triage.decision.statement import SCOPE
 from triage.decision.types import Tag, TriageDecision
 from triage.operations.visible import visible
+from triage.queue.connection import connect
 from triage.worklist.index import Worklist
 
 _LONGEST = 64
@@ -30,7 +30,7 @@ Form = Literal["table", "json", "csv"]
 
 def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, form: Form = "table") -> None:
     """Print the first ``limit`` studies in reading order, as a table, JSON lines or CSV."""
-    with Redis.from_url(redis_url, socket_timeout=timeout_s) as client:
+    with connect(redis_url, timeout_s) as client:
         index = Worklist(client)
         now = time.time()
         page = index.page(None, limit, now, waiting_cap_s)

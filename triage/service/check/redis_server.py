@@ -9,7 +9,7 @@ from redis.exceptions import ConnectionError as NoConnectionError
 from redis.exceptions import RedisError
 
 from triage.errors import StartError
-from triage.queue.score_queue import connect
+from triage.queue.connection import connect, host_and_port
 from triage.queue.server_check import check_server
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.embedded_redis import embedded_url, refuse_open_folder, system_server
@@ -65,5 +65,5 @@ def _query(url: str, timeout_s: float, *, embedded: bool) -> Iterator[CheckResul
 
 def _place(client: Redis) -> str:
     """Return the place of the server, without the password that its address may have."""
-    place = client.connection_pool.connection_kwargs
-    return str(place.get("path") or f"{place.get('host', 'localhost')}:{place.get('port', 6379)}")
+    path = client.connection_pool.connection_kwargs.get("path")
+    return str(path) if path else "{}:{}".format(*host_and_port(client))

@@ -4,18 +4,33 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, field_validator
+from pydantic import AfterValidator, Field, SecretStr, field_validator, model_validator
 
 from triage.setting_types import Section
 
 _REDIS_ADDRESSES = ("redis", "rediss", "unix")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,40}")
 _SENTINEL = (
-    "; we do not ask Sentinel for the primary: give the address of a proxy (HAProxy with a check for role:master) or a "
-    "name that follows it"
+    "; name the primary in redis.url (redis://mymaster/0) and the Sentinels in redis.sentinels, or give the address of "
+    "a proxy or a name that follows the primary"
 )
+
+
+_SERVICE = re.compile(r"[A-Za-z0-9._-]+")
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
+
+
+def _sentinel(text: str) -> str:
+    found = _HOST_AND_PORT.fullmatch(text)
+    if not found or not 0 < int(found[2]) < 65536:
+        raise ValueError(f"{text!r} is no HOST:PORT of a Sentinel, as 10.0.0.1:26379")
+    return text
+
+
+Sentinel = Annotated[str, AfterValidator(_sentinel)]
 
 
 class RedisSettings(Section):
@@ -23,8 +38,14 @@ class RedisSettings(Section):
 
     url: SecretStr = Field(
         SecretStr(""),
-        description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only). Where "
-        "Sentinel or a cluster has several, that of a proxy or a name that follows the primary.",
+        description="redis:// , rediss:// or unix:// address; empty starts an embedded Redis (triage up only). With "
+        "`redis.sentinels` its host is the name that they know the primary by, without a port. Where a cluster has "
+        "several, that of a proxy or a name that follows the primary.",
+    )
+    sentinels: tuple[Sentinel, ...] = Field(
+        (),
+        description="Redis Sentinels as HOST:PORT, three or more on machines of their own: each new connection asks "
+        "them for the primary. Empty: redis.url is where Redis is.",
     )
     password_file: Path | None = Field(
         None,
@@ -35,6 +56,23 @@ class RedisSettings(Section):
         Path("redis/redis.sock"), description="Unix socket of the embedded Redis; its data lie next to it."
     )
     timeout_s: float = Field(5.0, gt=0, description="Seconds until a silent Redis counts as failed.")
+
+    @model_validator(mode="after")
+    def _check_primary(self) -> Self:
+        """Check what names the primary; the message does not repeat it, as there may be a password in it."""
+        if not self.sentinels:
+            return self
+        scheme, _, rest = self.url.get_secret_value().partition("://")
+        if scheme != "redis":
+            raise ValueError(
+                "redis.sentinels needs a url redis://NAME/0 with the name of the primary; there is no TLS to Sentinels"
+            )
+        place = rest.partition("/")[0].rpartition("@")[2]
+        if not _SERVICE.fullmatch(place) or "?" in rest:
+            raise ValueError(
+                "with redis.sentinels the url has the primary's name in place of host and port: redis://mymaster/0"
+            )
+        return self
 
     @field_validator("url")
     @classmethod
