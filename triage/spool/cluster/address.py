@@ -36,7 +36,7 @@ class BucketAddress:
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """All that a process needs to open the store: both engines, this machine's folder for parts, and whose store it is."""
+    """The address of both engines, this machine's folder for parts, and the tenant whose store it is."""
 
     database: DatabaseAddress
     bucket: BucketAddress
