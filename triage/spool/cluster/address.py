@@ -36,7 +36,10 @@ class BucketAddress:
 
 @dataclass(frozen=True)
 class ClusterAddress:
-    """The address of both engines, this machine's folder for parts, and the tenant whose store it is."""
+    """The address of both engines, this machine's folder for parts, and the tenant whose store it is.
+
+    ``quota_bytes``: bytes that its objects and the database may have together; 0 for no limit of ours.
+    """
 
     database: DatabaseAddress
     bucket: BucketAddress
@@ -44,3 +47,4 @@ class ClusterAddress:
     tenant: str = "default"
     upload_deadline_s: float = 600.0
     lease_s: float = 10.0
+    quota_bytes: int = 0
