@@ -57,6 +57,9 @@ def triage_data() -> Path:
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--provider", help="the identity provider's script, for tests/acceptance/oidc.sh")
     parser.addoption("--mlserver", help="the program mlserver, for tests/acceptance/protocol.sh")
+    parser.addoption(
+        "--cluster", action="store_true", help="also test the store in PostgreSQL (make acceptance-cluster)"
+    )
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as a failure (CI)")
 
 
