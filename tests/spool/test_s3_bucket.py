@@ -1,4 +1,4 @@
-"""A bucket against a store in memory, and with `-m cluster` against the real one of tests/acceptance/cluster.sh."""
+"""A bucket against a store in memory, and with `--weed` against a SeaweedFS (tests/acceptance/cluster.sh)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ import pytest
 
 from tests.support.certificates import authority, server_context
 from tests.support.s3_peer import Backend, Fault, Forwarded, KeptInMemory, S3Peer, Said, error, host_of, s3_peer
-from tests.support.s3_store import real_address
 from triage.spool.cluster.address import BucketAddress
 from triage.spool.cluster.s3_bucket import S3Bucket
 from triage.spool.cluster.s3_probe import takes_wrong_checksum, try_bucket
@@ -30,10 +29,17 @@ def put(bucket: S3Bucket, key: str = "a/1", content: bytes = CONTENT) -> None:
     bucket.put(key, BytesIO(content), len(content), sha256(content).digest())
 
 
-@pytest.fixture(params=["in memory", pytest.param("real", marks=pytest.mark.cluster)])
-def peer(request: pytest.FixtureRequest) -> Iterator[S3Peer]:
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", ["in memory", *["SeaweedFS"] * bool(metafunc.config.getoption("--weed"))])
+
+
+@pytest.fixture
+def peer(kind: str, request: pytest.FixtureRequest) -> Iterator[S3Peer]:
     """A store with faults before it."""
-    backend: Backend = KeptInMemory() if request.param == "in memory" else Forwarded(host_of(real_address()))
+    backend: Backend = KeptInMemory()
+    if kind == "SeaweedFS":
+        backend = Forwarded(host_of(request.getfixturevalue("seaweed").address))
     with s3_peer(backend) as made:
         yield made
 

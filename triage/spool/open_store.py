@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from triage.spool.cluster.address import ClusterAddress
-from triage.spool.errors import SpoolError
 from triage.spool.spool import Spool
 from triage.spool.store import Store
 
@@ -21,7 +20,10 @@ def open_store(address: StoreAddress) -> Store:
     """
     if isinstance(address, Path):
         return Spool.open(address)
-    raise SpoolError("this build has no store in PostgreSQL yet: set store.kind = files")
+    from triage.spool.cluster.opening import open_cluster
+    from triage.spool.cluster.s3_bucket import S3Bucket
+
+    return open_cluster(address, S3Bucket(address.bucket))
 
 
 def store_at(address: StoreAddress) -> Store:
@@ -31,4 +33,7 @@ def store_at(address: StoreAddress) -> Store:
     """
     if isinstance(address, Path):
         return Spool(address)
-    raise SpoolError("this build has no store in PostgreSQL yet: set store.kind = files")
+    from triage.spool.cluster.opening import cluster_at
+    from triage.spool.cluster.s3_bucket import S3Bucket
+
+    return cluster_at(address, S3Bucket(address.bucket))

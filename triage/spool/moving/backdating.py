@@ -10,7 +10,6 @@ from triage.spool.cluster.address import ClusterAddress
 from triage.spool.entries import Place
 from triage.spool.file_entries import folder_below
 from triage.spool.instance import ReceivedInstance
-from triage.spool.moving.errors import MoveError
 from triage.spool.opening import INSTALLATION_FILE
 from triage.spool.result_files import DECISION
 from triage.spool.spool import Spool
@@ -63,7 +62,10 @@ def backdating(address: Path | ClusterAddress) -> Backdating:
     """Return the setting of times in the store at an address."""
     if isinstance(address, Path):
         return FileBackdating(Spool(address))
-    raise MoveError("this build has no store in PostgreSQL yet")
+    from triage.spool.cluster.backdated_rows import backdated_rows
+    from triage.spool.cluster.s3_bucket import S3Bucket
+
+    return backdated_rows(address, S3Bucket(address.bucket))
 
 
 def _set(path: Path, at: float) -> None:
