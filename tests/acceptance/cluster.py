@@ -132,10 +132,18 @@ class SharedService(Service):
         super().__init__(folder, models, config=config, **settings)
         self.address = address
 
+        self._store: Store | None = None
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        if isinstance(self._store, ClusterStore):
+            self._store.close()
+
     @property
     def spool(self) -> Any:
-        """The store of this process."""
-        return store_at(self.address)
+        """The store, for this process."""
+        self._store = self._store or store_at(self.address)
+        return self._store
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command with the service's settings."""
