@@ -226,7 +226,6 @@ def forking(run_role: RunRole, lock: int) -> StartRole:
         run_role: Runs it there.
         lock: Descriptor of the lock that this process holds and its children must not keep; -1 if it has none.
     """
-
     ours = (lock,) if lock >= 0 else ()
 
     def start(environment: Mapping[str, str], words: list[str]) -> SupervisedProcess:
