@@ -10,6 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ from tests.spool.test_store_contract import (
 from tests.support.builders import an_instance
 from tests.support.dicom_senders import storescu
 from tests.support.postgres_server import PostgresServer
+from tests.support.redis_server import RedisServer
 from tests.support.seaweed import SeaweedServer
 from tests.support.service import a_chest
 from tests.support.wait import wait_for
@@ -132,17 +134,20 @@ class SharedService(Service):
         super().__init__(folder, models, config=config, **settings)
         self.address = address
 
-        self._store: Store | None = None
+        self._store: ClusterStore | None = None
 
     def __exit__(self, *error: object) -> None:
         super().__exit__(*error)
-        if isinstance(self._store, ClusterStore):
+        if self._store is not None:
             self._store.close()
 
     @property
     def spool(self) -> Any:
         """The store, for this process."""
-        self._store = self._store or store_at(self.address)
+        if self._store is None:
+            found = store_at(self.address)
+            assert isinstance(found, ClusterStore)
+            self._store = found
         return self._store
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
@@ -243,6 +248,47 @@ def _sent_again(service: Service, folder: Path) -> dict[int, str]:
         return sent(service, folder, 2)
     except AssertionError:
         return {}
+
+
+class TestTwoHosts:
+    """Two sets of processes on one store and one Redis, as on two hosts: this machine's clock and disk are one."""
+
+    def test_what_one_receives_the_other_lists_and_one_goes_on_alone(
+        self, tmp_path: Path, models: Path, address: ClusterAddress, redis_server: RedisServer
+    ):
+        with SharedService(tmp_path / "var", models, address, redis_url=redis_server.url) as first:
+            (tmp_path / "second").mkdir()
+            second = SharedService(tmp_path / "second" / "var", models, address, redis_url=redis_server.url)
+            with started(second, "listen"), started(second, "work"):
+                wait_for(lambda: fetch(second.listener_ports[0], "/readyz")[0] == 200, "the second listener")
+                wait_for(lambda: fetch(second.worker_port, "/readyz")[0] == 200, "the second worker", 120.0)
+                studies = sent(first, tmp_path, 1, 2) | sent(second, tmp_path, 3, 4)
+                first.tagged(*studies.values())
+                first.stop()
+                alone = sent(second, tmp_path, 5)
+                wait_for(lambda: second.spool.decision(alone[5]), "the second host to tag a study", 120.0)
+                listed = second.run("worklist", "--json").stdout
+                assert {*studies.values(), *alone.values()} <= {
+                    json.loads(line)["study_instance_uid"] for line in listed.splitlines()
+                }
+            if second._store is not None:
+                second._store.close()
+
+
+@contextmanager
+def started(service: SharedService, *words: str) -> Iterator[None]:
+    """One process of a service, ended by its ID."""
+    with (service.log_file.with_name(f"{words[0]}.log")).open("wb") as log:
+        command = [TRIAGE, *service._options, *words]
+        process = subprocess.Popen(command, env=service.environment, stdout=log, stderr=log)
+    try:
+        yield
+    finally:
+        process.terminate()
+        try:
+            process.wait(60)
+        finally:
+            process.kill()
 
 
 class TestMigrate:
