@@ -27,13 +27,14 @@ def end_sessions(cluster: Cluster) -> None:
 
 @contextmanager
 def setting(cluster: Cluster, name: str, value: str) -> Iterator[None]:
+    in_force = f"SELECT reset_val FROM pg_settings WHERE name = '{name}'"
     cluster.server.set(name, value)
     try:
-        wait_for(lambda: cluster.server.run(f"SHOW {name}") == [[value.strip("'")]], f"{name} to be {value}")
+        wait_for(lambda: cluster.server.run(in_force) == [[value.strip("'")]], f"{name} to be {value}")
         yield
     finally:
         cluster.server.set(name, "DEFAULT")
-        wait_for(lambda: cluster.server.run(f"SHOW {name}") != [[value.strip("'")]], f"{name} to be reset")
+        wait_for(lambda: cluster.server.run(in_force) != [[value.strip("'")]], f"{name} to be reset")
 
 
 def number_of(act: Callable[[], object]) -> int | None:

@@ -125,7 +125,7 @@ def _connected(address: DatabaseAddress) -> socket.socket:
     connected.sendall(_SSL_REQUEST)
     if connected.recv(1) != b"S":
         connected.close()
-        raise ssl.SSLError("the server speaks no TLS")
+        raise OSError(errno.EPROTO, "its server speaks no TLS")
     context = ssl.create_default_context(cafile=address.ca_file)
     return context.wrap_socket(connected, server_hostname=address.host)
 
