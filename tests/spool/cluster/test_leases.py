@@ -99,6 +99,16 @@ class TestAPausedHolder:
         assert store.history("1.2.3") == []
 
 
+    def test_a_lease_that_is_taken_is_lost_to_the_next_statement(self, cluster: Cluster):
+        store = cluster.open(lease_s=600.0)  # no renewal tells it in between
+        with store.workers.hold("worker-1"):
+            store.entries("place").put("a", "1")
+            cluster.rows("UPDATE lease SET token = gen_random_uuid() WHERE tenant = :tenant")
+            assert number_of(lambda: store.entries("place").put("a", "2")) == errno.ESTALE
+            assert number_of(lambda: store.entries("place").names()) == errno.ESTALE
+        assert store.entries("place").get("a") == b"1"
+
+
 class TestALivingHolder:
     def test_it_keeps_its_name_while_it_lives(self, cluster: Cluster):
         store, other = cluster.open(), cluster.open()
