@@ -25,14 +25,14 @@ class Cluster:
 
     def open(self, bucket: Bucket | None = None, **others: float) -> ClusterStore:
         """The store, by another bucket or with other times if the test says so; closed with the test."""
-        store = open_cluster(replace(self.address, **others), bucket or self.bucket)  # type: ignore[arg-type]
+        of_database = {name: value for name, value in others.items() if hasattr(self.address.database, name)}
+        of_store = {name: value for name, value in others.items() if name not in of_database}
+        database = replace(self.address.database, **of_database)  # type: ignore[arg-type]
+        address = replace(self.address, database=database, **of_store)  # type: ignore[arg-type]
+        store = open_cluster(address, bucket or self.bucket)
         assert isinstance(store, ClusterStore)
         self.opened.append(store)
         return store
-
-    def database(self, **others: float) -> ClusterAddress:
-        """The address with other times of the database."""
-        return replace(self.address, database=replace(self.address.database, **others))  # type: ignore[arg-type]
 
     def rows(self, sql: str) -> list[list[object]]:
         """The rows of a query with ``:tenant``, asked past the store."""

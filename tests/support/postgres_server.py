@@ -8,6 +8,8 @@ import signal
 import socket
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 from uuid import uuid4
@@ -87,6 +89,26 @@ class PostgresServer:
             connection.command("SELECT pg_reload_conf()")
         finally:
             connection.close()
+
+    def own_file(self, name: str, content: bytes) -> None:
+        """Write a file of its folder that it alone can read."""
+        path = self.folder / "data" / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        if self._as_user:
+            shutil.chown(path, "postgres", "postgres")
+
+    @contextmanager
+    def requiring_password(self, user: str) -> Iterator[None]:
+        """Ask this user for a password."""
+        known = (self.folder / "data" / "pg_hba.conf").read_bytes()
+        self.own_file("pg_hba.conf", f"host all {user} 127.0.0.1/32 scram-sha-256\n".encode() + known)
+        self.run("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            self.own_file("pg_hba.conf", known)
+            self.run("SELECT pg_reload_conf()")
 
     def address(self, database: str, **others: float) -> DatabaseAddress:
         """The address of a database."""

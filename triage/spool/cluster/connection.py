@@ -53,7 +53,7 @@ class Connection:
 
     def run(self, sql: str, **values: Value) -> list[Row]:
         """Run a statement with values for its ``:names``, and return its rows; none if it has none."""
-        self._check_open()
+        self.check_open()
         try:
             if sql not in self._prepared:
                 self._prepared[sql] = self._session.prepare(sql)
@@ -63,7 +63,7 @@ class Connection:
 
     def command(self, sql: str, timeout_s: float | None = None) -> None:
         """Run a command without values: BEGIN, COMMIT, SAVEPOINT. ``timeout_s``: the time to wait for its end."""
-        self._check_open()
+        self.check_open()
         try:
             self._socket.settimeout(timeout_s or self._answer_s)
             self._session.run(sql)
@@ -101,7 +101,8 @@ class Connection:
         with suppress(OSError):
             os.close(self._socket.detach())
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raise OSError (ECONNRESET) if the session was lost."""
         if self._socket.fileno() < 0:
             raise OSError(errno.ECONNRESET, "the connection to the database was lost")
 
@@ -124,7 +125,7 @@ def _connected(address: DatabaseAddress) -> socket.socket:
     connected.sendall(_SSL_REQUEST)
     if connected.recv(1) != b"S":
         connected.close()
-        raise ssl.SSLError("the server speaks no TLS")
+        raise OSError(errno.EPROTO, "its server speaks no TLS")
     context = ssl.create_default_context(cafile=address.ca_file)
     return context.wrap_socket(connected, server_hostname=address.host)
 

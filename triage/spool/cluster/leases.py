@@ -43,7 +43,7 @@ class Leases:
     """The leases that this process holds, and the fence of its transactions.
 
     A lease that another process took, or declared to be that of a dead process, has another token. ``hold`` reads our
-    tokens in the transaction that writes, under a lock for which a process that takes the lease has to wait: what is committed
+    tokens in the transaction that writes, under a lock for which a process that takes it has to wait: what is committed
     was written while the lease was ours, whatever a clock says and however long this process stood still.
     """
 

@@ -51,6 +51,7 @@ class Transaction:
         if not self._begun:
             return
         assert self._connection is not None
+        self._connection.check_open()
         if self._failed:  # COMMIT would roll it back, and say nothing
             raise OSError(errno.EIO, "a statement of this transaction failed: nothing of it is written")
         self._failed = True
