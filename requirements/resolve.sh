@@ -10,4 +10,4 @@ compile() {
 }
 compile --extra cpu --extra oidc -o requirements/serve-cpu.txt
 compile --extra gpu --extra oidc -o requirements/serve-gpu.txt
-compile --extra cpu --extra oidc --extra dev --extra train-base --extra validate --extra imagenet -o requirements/dev.txt
+compile --extra cpu --extra oidc --extra cluster --extra dev --extra train-base --extra validate --extra imagenet -o requirements/dev.txt

@@ -12,6 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.support.browser import chromium
 from tests.support.redis_server import RedisServer
+from tests.support.seaweed import SeaweedServer
 from triage.runtime.child_pool import DecodePool
 from triage.spool.spool import Spool
 
@@ -54,10 +55,21 @@ def triage_data() -> Path:
     return Path(folder)
 
 
+@pytest.fixture(scope="session")
+def seaweed(pytestconfig: pytest.Config) -> Iterator[SeaweedServer]:
+    """A real S3 store; asked for where ``--weed`` names its program."""
+    with SeaweedServer(pytestconfig.getoption("--weed")) as server:
+        yield server
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--provider", help="the identity provider's script, for tests/acceptance/oidc.sh")
     parser.addoption("--mlserver", help="the program mlserver, for tests/acceptance/protocol.sh")
     parser.addoption("--tools", help="the folder of helm and kubernetes-validate, for tests/acceptance/chart.sh")
+    parser.addoption(
+        "--cluster", action="store_true", help="also test the store in PostgreSQL (make acceptance-cluster)"
+    )
+    parser.addoption("--weed", help="the program weed of SeaweedFS, for tests/acceptance/cluster.sh")
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as a failure (CI)")
 
 

@@ -103,6 +103,8 @@ def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
         ("triage/scoring/worker.py", "from triage.model.onnx_runtime import onnxruntime", "use ONNX Runtime"),
         ("triage/commands/model.py", "from triage.model.wrapping import wrap", "wrap networks"),
         ("triage/delivery/outbox.py", "from triage.spool.spool import Spool", "one of files"),
+        ("triage/delivery/outbox.py", "from triage.spool.cluster.rows import Rows", "Only its opening"),
+        ("triage/worklist/index.py", "import pg8000", "in PostgreSQL alone"),
     ],
     ids=[
         "a floor up",
@@ -117,6 +119,8 @@ def test_benchmarks_and_tests_take_onnx_runtime_silenced() -> None:
         "ONNX Runtime in a worker",
         "wrapping in a command",
         "files in the outbox",
+        "rows in the outbox",
+        "the driver in the worklist",
     ],
 )
 def test_a_contract_breaks_where_a_wall_is_crossed(tmp_path: Path, file: str, line: str, broken: str) -> None:

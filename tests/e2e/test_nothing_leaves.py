@@ -52,6 +52,7 @@ ASKS_NOBODY = {
     "settings": [],
     "shadow": [],
     "simulate": ["--example"],
+    "store": ["migrate", "--from", "{folder}/no-spool"],
     "user": ["list"],
     "validate": ["--model", "{model}", "--cohort", "{cohort}", "--out", "{folder}/out", "--rounds", "20"],
 }

@@ -8,7 +8,7 @@ from tests.settings.read_sections import sections_read
 from triage.settings.reference import readers
 from triage.settings.schema import PROCESSES, Settings
 
-BY_THE_COMMAND = {"data", "spool", "log"}
+BY_THE_COMMAND = {"data", "spool", "store", "postgres", "s3", "log"}
 """Read before a process begins, for each of them: places of files, the spool that is opened, the log."""
 
 

@@ -14,21 +14,29 @@ from pathlib import Path
 import pytest
 
 from tests.support.builders import an_instance
+from tests.support.wait import wait_for
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.spool.instance import ReceivedInstance
 from triage.spool.open_store import open_store
 from triage.spool.store import Store
 
-IMPLEMENTATIONS: dict[str, Callable[[Path], Store]] = {"files": lambda folder: open_store(folder / "spool")}
-"""Opens the store of a test, which lies at the folder or is named by it: a second call is that of another process."""
-
 CONTENT = bytes(range(256)) * 8
 A, B = an_instance(study="1.2.3", sop="1.2.3.4"), an_instance(study="1.2.4", sop="1.2.4.4")
 
 
-@pytest.fixture(params=IMPLEMENTATIONS)
-def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
-    return lambda: IMPLEMENTATIONS[request.param](tmp_path)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "implementation" in metafunc.fixturenames:
+        there = ["files", *["postgres+s3"] * bool(metafunc.config.getoption("--cluster"))]
+        metafunc.parametrize("implementation", there)
+
+
+@pytest.fixture
+def opened(implementation: str, request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], Store]:
+    """Opens the store of a test: a second call is that of another process."""
+    if implementation == "postgres+s3":
+        opener: Callable[[], Store] = request.getfixturevalue("cluster").open
+        return opener
+    return lambda: open_store(tmp_path / "spool")
 
 
 @pytest.fixture
@@ -438,7 +446,8 @@ class TestLocks:
             assert store.workers.is_alive("worker-1") and not store.workers.has_died("worker-1")
             assert store.workers.count() == (1, 0)
             kill(pid)
-            assert not store.workers.is_alive("worker-1") and store.workers.has_died("worker-1")
+            wait_for(lambda: not store.workers.is_alive("worker-1"), "the killed worker to be known as dead")
+            assert store.workers.has_died("worker-1")
             assert store.workers.count() == (0, 1)
             with store.study_lock("1.2.3"), store.workers.hold_alone("up", RuntimeError("it runs")):
                 pass

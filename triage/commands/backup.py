@@ -50,7 +50,7 @@ def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) ->
     from triage.backup.make import make
 
     place, spool = folder.absolute().resolve(), settings.spool.path.absolute().resolve()
-    if place.is_relative_to(spool) or spool.is_relative_to(place):
+    if settings.store.kind == "files" and (place.is_relative_to(spool) or spool.is_relative_to(place)):
         raise CannotStart(f"{folder} and the spool {settings.spool.path} lie in each other: choose another folder")
     return make(_sources(settings, files), Archive(folder), version("cxr-triage"), keep, time.time)
 
@@ -58,17 +58,10 @@ def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) ->
 def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
     """Return the sources of a backup in the order in which they have to be read: the audit trail last."""
     from triage.backup.file_sources import AuditTrailSource, FileSource, FolderSource
-    from triage.backup.spool_source import spool_source
     from triage.errors import StartError
     from triage.model.installed import models_folder
-    from triage.spool.open_store import store_at
 
-    if not store_at(settings.spool.path.absolute()).exists():
-        raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
-    sources: list[BackupSource] = [
-        spool_source(settings.spool.path.absolute()),
-        FileSource(settings.sign_in.users_file, "users.json"),
-    ]
+    sources: list[BackupSource] = [*_store(settings), FileSource(settings.sign_in.users_file, "users.json")]
     sources += [FileSource(each, place) for each, place in zip(files, _places(files), strict=True)]
     if (points := settings.models.operating_points) is not None:
         sources.append(FileSource(points, f"operating-points{points.suffix}"))
@@ -77,6 +70,23 @@ def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
     except StartError as error:
         click.echo(f"without models: {error}", err=True)
     return [*sources, AuditTrailSource(settings.audit.path, "audit")]
+
+
+def _store(settings: Settings) -> Iterator[BackupSource]:
+    """The spool, if that is the store: the engines of another have backups of their own."""
+    from triage.backup.spool_source import spool_source
+    from triage.spool.open_store import store_at
+
+    if settings.store.kind != "files":
+        click.echo(
+            "without the store: back up PostgreSQL and the bucket by their own means (docs/how-to/several-hosts.md)",
+            err=True,
+        )
+        return
+    path = settings.spool.path.absolute()
+    if not store_at(path).exists():
+        raise CannotStart(f"{settings.spool.path} is no spool that can be read: nothing to back up")
+    yield spool_source(path)
 
 
 def _places(files: Sequence[Path]) -> list[str]:

@@ -146,11 +146,12 @@ index_option = click.option("--index", default=0, hidden=True, help="Which of se
 
 def open_spool(settings: Settings) -> Store:
     """Open the spool of the settings, made if it is not there. Raises CannotStart."""
+    from triage.service.store import store_address
     from triage.spool.errors import SpoolError
     from triage.spool.open_store import open_store
 
     try:
-        return open_store(settings.spool.path)
+        return open_store(store_address(settings))
     except (SpoolError, OSError) as error:
         raise CannotStart(str(error)) from error
 

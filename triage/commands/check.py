@@ -15,7 +15,8 @@ from triage.runtime.logs import set_up_logs
 def check(invocation: Invocation) -> None:
     """Try folders, disk, clock, sign-in, Redis, certificates, destinations and models, and say what to do.
 
-    Changes nothing, and may be called while the service runs. Destinations are reached, and get no message; a PACS
+    Changes nothing, and may be called while the service runs; into the bucket of a store that hosts share a small
+    object is put, and removed. Destinations are reached, and get no message; a PACS
     gets a C-ECHO; an identity provider is asked for its document, without a sign-in. Status 1 if something failed,
     0 with warnings alone, 78 if the settings cannot be read.
     """

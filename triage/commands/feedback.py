@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -14,8 +15,11 @@ SECTION = CommandSection.RESEARCH
 
 
 def _remove(files: list[Path]) -> None:
+    from triage.validation.cohort.image_copies import copies_folder
+
     for file in files:
         file.unlink(missing_ok=True)
+        shutil.rmtree(copies_folder(file), ignore_errors=True)
 
 
 @click.command()
@@ -28,7 +32,8 @@ def feedback(invocation: Invocation, out: Path, cases: Path | None) -> None:
     """Write what radiologists said and judged as labels for `triage validate`, with how each case was chosen.
 
     `triage validate` takes figures from the random audit alone, and leaves the other cases out. --cases writes each
-    case, judged or not, with what was said.
+    case, judged or not, with what was said. Where the store keeps images in a bucket, they are copied into a folder
+    next to the manifest, OUT.images.
     """
     settings = invocation.settings()
     from triage.commands.output.feedback import told, write_cases

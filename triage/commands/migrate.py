@@ -20,6 +20,9 @@ def migrate(invocation: Invocation, check: bool) -> None:
     there is nothing to do, 1 if there are steps to take, 78 if the spool is of a later release.
     """
     settings = invocation.settings()
+    if settings.store.kind != "files":
+        click.echo("nothing to do: the first process of a release brings the tables in PostgreSQL to its version")
+        return
     from triage.spool.errors import SpoolError
     from triage.spool.layout import LAYOUT, advance, layout_of, pending
     from triage.spool.opening import check_version

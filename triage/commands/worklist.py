@@ -24,10 +24,11 @@ def worklist(invocation: Invocation, limit: int, form: Form | None) -> None:
     """
     settings = invocation.settings()
     from triage.commands.output.worklist import print_worklist
+    from triage.service.store import store_address
     from triage.spool.open_store import store_at
     from triage.spool.silence import silence_text
 
-    if said := silence_text(store_at(settings.spool.path)):
+    if said := silence_text(store_at(store_address(settings))):
         click.echo(said, err=True)  # the list is shorter than what came, and not for want of studies
     with redis_errors():
         print_worklist(

@@ -5,6 +5,7 @@ from __future__ import annotations
 _EXTRA_OF = {
     "onnxruntime": "cpu",
     **dict.fromkeys(("cryptography", "joserfc"), "oidc"),
+    **dict.fromkeys(("alembic", "pg8000", "sqlalchemy"), "cluster"),
     **dict.fromkeys(("jinja2", "matplotlib", "scipy", "sklearn", "statsmodels"), "validate"),
     "onnx": "import",
     **dict.fromkeys(("timm", "torch", "torchvision", "tqdm"), "train"),

@@ -49,7 +49,7 @@ class HttpPeer:
         self._response_socket: socket.socket | None = None
         self._connection: http.client.HTTPConnection
         if parts.scheme == "https":
-            self._connection = _Https(parts.hostname or "", parts.port, timeout_s, context)
+            self._connection = HttpsConnection(parts.hostname or "", parts.port, timeout_s, context)
         else:
             self._connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout_s)
 
@@ -90,7 +90,7 @@ class HttpPeer:
                 raise PeerError("TimeoutError" if late() else type(error).__name__) from error
 
 
-class _Https(http.client.HTTPSConnection):
+class HttpsConnection(http.client.HTTPSConnection):
     """The connection of http.client with a socket that can be shut down during the handshake."""
 
     def __init__(self, host: str, port: int | None, timeout_s: float, context: ssl.SSLContext | None) -> None:

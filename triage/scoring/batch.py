@@ -180,7 +180,8 @@ class BatchScorer:
         self, assessments: Assessments, errors: StudyErrors, batch: Batch
     ) -> dict[str, TriageDecision]:
         """Write assessments, decide and index their studies, and return the decisions by study."""
-        for instance, assessment in assessments:
+        # By study, as ``decide_all``: two workers that lock several studies at a time do not wait for each other.
+        for instance, assessment in sorted(assessments, key=lambda each: each[0].study_instance_uid):
             with errors.isolate(instance.study_instance_uid):
                 self._write(instance, assessment)
         studies = {instance.study_instance_uid for instance, _ in assessments} - errors.by_study.keys()

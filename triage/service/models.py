@@ -19,6 +19,7 @@ from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.finding_scores import FindingPolicy
 from triage.service.operating_points import points_file, watched_points
 from triage.service.plugins import model_loaders, rules
+from triage.service.store import store_address
 from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
@@ -181,7 +182,7 @@ def registry_history(settings: Settings) -> RegistryHistory:
     from triage.model.registry_file import REGISTRY_PLACE, read_registry
     from triage.spool.open_store import store_at
 
-    return read_registry(store_at(settings.spool.path).entries(REGISTRY_PLACE))
+    return read_registry(store_at(store_address(settings)).entries(REGISTRY_PLACE))
 
 
 def registry_policy(settings: ModelSettings, history: RegistryHistory | None = None) -> RegistryPolicy:

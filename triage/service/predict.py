@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from triage.service.models import policy_of, registry_history, registry_policy, remote_access
 from triage.service.plugins import model_loaders
+from triage.service.store import store_address
 from triage.settings.schema import Settings
 from triage.spool.open_store import store_at
 
@@ -47,7 +48,7 @@ def predictions(settings: Settings, files: list[Path], model: Path | None) -> It
     )
     policy = policy_of(settings, models.cards, every=model is None)
     compute = compute_of(settings)
-    spool = store_at(settings.spool.path)
+    spool = store_at(store_address(settings))
     if spool.exists():  # a model that a person has switched off scores nothing here either
         policy = replace(policy, registry=replace(policy.registry, disabled=spool.model_switches.disabled()))
     return predict(files, models, policy, compute)

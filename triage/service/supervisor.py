@@ -224,12 +224,13 @@ def forking(run_role: RunRole, lock: int) -> StartRole:
 
     Args:
         run_role: Runs it there.
-        lock: Descriptor of the lock that this process holds and its children must not keep.
+        lock: Descriptor of the lock that this process holds and its children must not keep; -1 if it has none.
     """
+    ours = (lock,) if lock >= 0 else ()
 
     def start(environment: Mapping[str, str], words: list[str]) -> SupervisedProcess:
         load(_CODE.get(words[0], ()))
-        return fork(partial(run_role, environment), words, close=(lock,))
+        return fork(partial(run_role, environment), words, close=ours)
 
     return start
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from triage.runtime.stop_signal import StopSignal
 from triage.service.single_instance import single_instance
+from triage.service.store import store_address
 from triage.service.supervisor import RunRole, build, forking
 from triage.settings.schema import Settings
 from triage.spool.open_store import open_store
@@ -22,7 +23,7 @@ def up(settings: Settings, environment: Mapping[str, str], run_role: RunRole) ->
     Raises StartError if a process cannot start.
     """
     stopping = StopSignal()
-    with single_instance(open_store(settings.spool.path), "up") as lock:
+    with single_instance(open_store(store_address(settings)), "up") as lock:
         service = build(settings, environment, forking(run_role, lock))
         try:
             service.start()

@@ -26,11 +26,14 @@ from triage.settings.sections.oidc import OidcSettings
 from triage.settings.sections.open_inference import OpenInferenceSettings
 from triage.settings.sections.paging import PagingSettings
 from triage.settings.sections.plugins import PluginSettings
+from triage.settings.sections.postgres import PostgresSettings
 from triage.settings.sections.redis import RedisSettings
 from triage.settings.sections.reports import ReportsSettings
+from triage.settings.sections.s3 import S3Settings
 from triage.settings.sections.sign_in import SignInSettings
 from triage.settings.sections.smtp import SmtpSettings
 from triage.settings.sections.spool import SpoolSettings
+from triage.settings.sections.store import StoreSettings
 from triage.settings.sections.sweep import SweepSettings
 from triage.settings.sections.web import WebSettings
 from triage.settings.sections.worker import WorkerSettings
@@ -57,6 +60,9 @@ class Settings(Section):
 
     data: Annotated[DataSettings, read_by(*PROCESSES)] = DataSettings()
     spool: Annotated[SpoolSettings, read_by(*PROCESSES)] = SpoolSettings()
+    store: Annotated[StoreSettings, read_by(*PROCESSES)] = StoreSettings()
+    postgres: Annotated[PostgresSettings, read_by(*PROCESSES)] = PostgresSettings()
+    s3: Annotated[S3Settings, read_by(*PROCESSES)] = S3Settings()
     listener: Annotated[ListenerSettings, read_by("listen", "work", "sweep")] = ListenerSettings()
     client: Annotated[ClientSettings, read_by("sweep")] = ClientSettings()
     redis: Annotated[RedisSettings, read_by("listen", "work", "sweep", "reports", "web")] = RedisSettings()
@@ -100,6 +106,15 @@ class Settings(Section):
             raise ValueError(
                 "decision.lower_normal needs worklist.waiting_cap_s: without a cap a LOW study may wait forever"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _the_store_is_known(self) -> Self:
+        missing = [*self.postgres.missing, *self.s3.missing]
+        if self.store.kind == "postgres+s3" and missing:
+            raise ValueError(f"store.kind = postgres+s3 needs {', '.join(missing)}")
+        if self.store.kind == "files" and (self.postgres.host or self.s3.endpoint):
+            raise ValueError("postgres and s3 are set, and store.kind = files uses neither: set store.kind")
         return self
 
     @model_validator(mode="after")

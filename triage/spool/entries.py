@@ -74,3 +74,15 @@ class Entries(Protocol):
 
     def lock(self, name: str) -> AbstractContextManager[object]:
         """Hold a lock of this name in this place, exclusive among all processes; released if the process dies."""
+
+
+def checked_name(name: str) -> str:
+    """Return the name of an entry, or a word of a place. Raises ValueError for what can be none."""
+    if not is_name(name):
+        raise ValueError(f"not a name in a store: {name[:80]!r}")
+    return name
+
+
+def is_name(name: str) -> bool:
+    """Return whether an entry can have this name."""
+    return bool(name) and "/" not in name and "\0" not in name and name not in (".", "..")

@@ -12,7 +12,7 @@ from pathlib import Path
 from triage.decision.records import Record
 from triage.runtime.durable import append_durably, fsync_folder
 from triage.runtime.file_lock import file_lock
-from triage.spool.entries import Place
+from triage.spool.entries import Place, checked_name, is_name
 from triage.spool.files import SpoolFiles
 
 
@@ -43,7 +43,7 @@ class FileEntries:
 
     def has(self, name: str) -> bool:
         """Return whether there is an entry; there is none of what can be no name."""
-        return _is_name(name) and (self._folder / name).exists()
+        return is_name(name) and (self._folder / name).exists()
 
     def get(self, name: str) -> bytes:
         """Return its content. Raises FileNotFoundError if there is none."""
@@ -71,7 +71,7 @@ class FileEntries:
 
     def move(self, name: str, to: Place, new_name: str, *, durable: bool = True) -> None:
         """Rename an entry; not durably if it can be repeated. Raises FileNotFoundError if there is none."""
-        self._files.move(self._file(name), self._folder_of(to) / _checked(new_name), durable=durable)
+        self._files.move(self._file(name), self._folder_of(to) / checked_name(new_name), durable=durable)
 
     def clear(self, before: float = inf) -> None:
         """Remove the entries that were written before a time (POSIX seconds)."""
@@ -114,12 +114,12 @@ class FileEntries:
             return []
 
     def _file(self, name: str) -> Path:
-        return self._folder / _checked(name)
+        return self._folder / checked_name(name)
 
 
 def folder_below(root: Path, words: Sequence[str]) -> Path:
     """Return the folder that the words name. Raises ValueError for a word that is no name of a folder."""
-    return root.joinpath(*map(_checked, words))
+    return root.joinpath(*map(checked_name, words))
 
 
 def _parsed(line: str) -> object:
@@ -127,16 +127,6 @@ def _parsed(line: str) -> object:
         return json.loads(line)
     except (ValueError, RecursionError):
         return None
-
-
-def _checked(name: str) -> str:
-    if not _is_name(name):
-        raise ValueError(f"not a name in a store: {name[:80]!r}")
-    return name
-
-
-def _is_name(name: str) -> bool:
-    return bool(name) and "/" not in name and "\0" not in name and name not in (".", "..")
 
 
 def _written(entry: os.DirEntry[str]) -> float:

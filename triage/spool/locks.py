@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from triage.runtime.file_lock import file_lock, is_held, single_instance
-
-_OTHER_LOCKS = ("up", "deliver")  # of processes that are no workers
-_NAME = re.compile(r"[A-Za-z0-9._-]{1,255}")
+from triage.spool.processes import OTHER_PROCESSES, names_a_worker
 
 
 class WorkerLocks:
@@ -47,16 +44,16 @@ class WorkerLocks:
 
         False for a malformed name: it may come from Redis, where other programs can write.
         """
-        return _names_a_worker(worker_name) and is_held(self._folder / worker_name)
+        return names_a_worker(worker_name) and is_held(self._folder / worker_name)
 
     def has_died(self, worker_name: str) -> bool:
         """Return whether the worker's process ended without releasing its lock: killed, or crashed."""
         path = self._folder / worker_name
-        return _names_a_worker(worker_name) and path.exists() and not is_held(path)
+        return names_a_worker(worker_name) and path.exists() and not is_held(path)
 
     def count(self) -> tuple[int, int]:
         """Return the numbers of live workers, and of dead ones whose lock has not been removed."""
-        names = [path.name for path in self._folder.iterdir() if path.name not in _OTHER_LOCKS]
+        names = [path.name for path in self._folder.iterdir() if path.name not in OTHER_PROCESSES]
         held = [name for name in names if self.is_alive(name)]
         return len(held), len(names) - len(held)
 
@@ -67,7 +64,3 @@ class WorkerLocks:
                 if path.stat().st_mtime < before:
                     with file_lock(path, blocking=False):
                         path.unlink()
-
-
-def _names_a_worker(name: str) -> bool:
-    return bool(_NAME.fullmatch(name)) and name not in (".", "..", *_OTHER_LOCKS)

@@ -1,21 +1,39 @@
-"""The choice of the store's implementation: the one place that names it."""
+"""The choice of the store's implementation: the one place that names both."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from triage.spool.cluster.address import ClusterAddress
 from triage.spool.spool import Spool
 from triage.spool.store import Store
 
+StoreAddress = Path | ClusterAddress
+"""The folder of a store of files, or the engines of one that several hosts share."""
 
-def open_store(path: Path) -> Store:
-    """Open the store whose files lie at ``path``, made if it is not there.
 
-    Raises SpoolError for a folder that holds another thing or another version; OSError.
+def open_store(address: StoreAddress) -> Store:
+    """Open the store at an address, made if it is not there.
+
+    Raises SpoolError for a place that holds another thing or another version; OSError; ModuleNotFoundError for a
+    package of the extra ``cluster``.
     """
-    return Spool.open(path)
+    if isinstance(address, Path):
+        return Spool.open(address)
+    from triage.spool.cluster.opening import open_cluster
+    from triage.spool.cluster.s3_bucket import S3Bucket
+
+    return open_cluster(address, S3Bucket(address.bucket))
 
 
-def store_at(path: Path) -> Store:
-    """Return the store whose files lie at ``path``, without a look at it: there may be none (``Store.exists``)."""
-    return Spool(path)
+def store_at(address: StoreAddress) -> Store:
+    """Return the store at an address, without a look at it: there may be none (``Store.exists``).
+
+    Raises ModuleNotFoundError for a package of the extra ``cluster``, OSError for a file of authorities.
+    """
+    if isinstance(address, Path):
+        return Spool(address)
+    from triage.spool.cluster.opening import cluster_at
+    from triage.spool.cluster.s3_bucket import S3Bucket
+
+    return cluster_at(address, S3Bucket(address.bucket))

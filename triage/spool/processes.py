@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import AbstractContextManager
 from typing import Protocol
+
+OTHER_PROCESSES = ("up", "deliver")
+"""Names of processes that are no workers."""
+_WORKER = re.compile(r"[A-Za-z0-9._-]{1,255}")
+_SWITCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,95}")
 
 
 class LiveWorkers(Protocol):
@@ -42,3 +48,15 @@ class SwitchSet(Protocol):
 
     def set_disabled(self, name: str, disabled: bool) -> None:
         """Disable or enable ``name``, durably. Raises ValueError for a name that cannot be one."""
+
+
+def names_a_worker(name: str) -> bool:
+    """Return whether a worker can have this name: it may come from Redis, where other programs can write."""
+    return bool(_WORKER.fullmatch(name)) and name not in (".", "..", *OTHER_PROCESSES)
+
+
+def checked_switch(name: str) -> str:
+    """Return the name of a model or a destination. Raises ValueError for another text."""
+    if not _SWITCH.fullmatch(name):
+        raise ValueError(f"not a name of a model or a destination: {name[:80]!r}")
+    return name

@@ -139,7 +139,8 @@ class Spool(ObjectFiles, ResultFiles):
     def places(self, *words: str) -> list[str]:
         """Return the names of the folders in a folder; none where there is none."""
         try:
-            return [each.name for each in folder_below(self.root, words).iterdir()]
+            with os.scandir(folder_below(self.root, words)) as entries:
+                return [each.name for each in entries if each.is_dir()]
         except FileNotFoundError:
             return []
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
 from triage.runtime.durable import fsync_folder
-
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,95}")
+from triage.spool.processes import checked_switch
 
 
 class Switches:
@@ -27,8 +25,7 @@ class Switches:
 
     def set_disabled(self, name: str, disabled: bool) -> None:
         """Disable or enable ``name``. Raises ValueError for a name that must not be part of a path."""
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"not a name of a model or a destination: {name[:80]!r}")
+        checked_switch(name)
         if disabled:
             self._write(self._folder / name, "")
         else:

@@ -20,6 +20,7 @@ from triage.runtime.health import is_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.sender.send import SentFile, send
 from triage.service.single_instance import single_instance
+from triage.service.store import store_address
 from triage.service.supervisor import RunRole, ServiceProcesses, build, forking
 from triage.settings.schema import Settings
 from triage.spool.open_store import open_store
@@ -38,7 +39,7 @@ def run(settings: Settings, environment: Mapping[str, str], run_role: RunRole, e
     """Serve until Ctrl-C, or with ``ends`` until every sample is tagged. Returns the exit status."""
     stopping = StopSignal()
     console = console_for_people()
-    spool = open_store(settings.spool.path)
+    spool = open_store(store_address(settings))
     if HighWater(settings.spool.high_water, settings.spool.min_free_bytes).reached(spool):
         raise StartError(
             f"{spool.name} is above its high-water mark, so that no sample would be stored: free some space there, or "

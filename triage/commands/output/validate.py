@@ -21,6 +21,7 @@ from triage.security.audit_trail import operator
 from triage.service.models import policy_of
 from triage.service.operating_points import points_file
 from triage.service.predict import compute_of
+from triage.service.store import store_address
 from triage.settings.schema import Settings
 from triage.spool.errors import SpoolError
 from triage.spool.open_store import open_store
@@ -83,7 +84,7 @@ def _service(settings: Settings, request: ValidationRequest) -> TargetService:
     if request.any_age or request.scores:
         raise StartError("--dicom measures the service as it is: --any-age and --scores do not go with it")
     try:
-        namespace = open_partition(open_store(settings.spool.path))
+        namespace = open_partition(open_store(store_address(settings)))
     except (SpoolError, OSError) as error:
         raise StartError(f"--dicom reads the results in the service's spool on this machine: {error}") from error
     return TargetService(own_listener(listener, settings.client_certificate, listener.validation_ae_title), namespace)

@@ -20,9 +20,13 @@ from triage.service.check import (
     redis_server,
     sign_in,
     silence,
+    store,
 )
 from triage.service.check.finding import CheckResult, failed, ok, warning
+from triage.service.store import store_address
 from triage.settings.load import Loaded
+from triage.settings.schema import Settings
+from triage.spool.cluster.address import ClusterAddress
 
 logger = logging.getLogger(__name__)
 
@@ -36,9 +40,8 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
     for note in loaded.notes:
         yield warning("settings", note)
     checks: dict[str, Check] = {
-        "spool": partial(places.check_spool, settings.spool.path),
-        "disk": partial(machine.check_disk, settings.spool),
-        "clock": partial(machine.check_clock, settings.spool.path),
+        **_store_checks(settings),
+        "clock": partial(machine.check_clock, store_address(settings)),
         "sizing": partial(machine.check_sizing, settings),
         "sign-in": partial(sign_in.check_sign_in, settings),
         "users": partial(places.check_users, settings.sign_in, settings.oidc.local_users),
@@ -53,6 +56,16 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
     }
     for subject, check in checks.items():
         yield from _guarded(subject, check)
+
+
+def _store_checks(settings: Settings) -> dict[str, Check]:
+    address = store_address(settings)
+    if isinstance(address, ClusterAddress):
+        return {"store": partial(store.check_cluster, address, settings.spool)}
+    return {
+        "spool": partial(places.check_spool, address),
+        "disk": partial(machine.check_disk, settings.spool),
+    }
 
 
 def _guarded(subject: str, check: Check) -> Iterator[CheckResult]:

@@ -6,7 +6,6 @@ import ctypes
 import os
 import time
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 from triage.runtime.descriptors import shortage_of_descriptors
 from triage.runtime.memory import machine_s_memory, most_memory
@@ -14,7 +13,7 @@ from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.schema import Settings
 from triage.settings.sections.spool import SpoolSettings
 from triage.spool.clock import Clock
-from triage.spool.open_store import store_at
+from triage.spool.open_store import StoreAddress, store_at
 from triage.spool.usage import HighWater
 
 _MIB = 1 << 20
@@ -31,10 +30,10 @@ def clock_status() -> int | None:
     return status if status >= 0 else None
 
 
-def check_clock(root: Path, kernel: Callable[[], int | None] = clock_status) -> Iterator[CheckResult]:
+def check_clock(address: StoreAddress, kernel: Callable[[], int | None] = clock_status) -> Iterator[CheckResult]:
     """Check that the clock is synchronised, and that it did not jump; ``kernel`` returns the status of adjtimex(2)."""
     now = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime())
-    spool = store_at(root)
+    spool = store_at(address)
     if spool.exists() and Clock(spool).in_doubt():
         yield warning(
             "clock",

@@ -12,6 +12,7 @@ from triage.model.serving_range import holes
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.models import load_failures, load_sessions
 from triage.service.operating_points import points_file
+from triage.service.store import store_address
 from triage.settings.schema import Settings
 from triage.spool.open_store import store_at
 
@@ -26,7 +27,7 @@ def check_models(settings: Settings) -> Iterator[CheckResult]:
     except StartError as error:
         yield failed("models", str(error))
         return
-    spool = store_at(settings.spool.path)
+    spool = store_at(store_address(settings))
     off = spool.model_switches.disabled() if spool.exists() else frozenset()
     causes = load_failures(sessions)
     for name, session in sessions.items():

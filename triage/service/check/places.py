@@ -27,7 +27,7 @@ def check_spool(root: Path) -> Iterator[CheckResult]:
         if root.is_dir() and any(not step.harmless for step in pending(root)):
             yield failed("spool", f"{root} was left by an earlier release: stop every process, triage backup, migrate")
         folder = spool.incoming if spool.incoming.is_dir() else root
-        yield _writable("spool", folder, root)
+        yield writable("spool", folder, root)
         if caution := Spool(_existing(root)).caution:
             yield warning("spool", f"{root} {caution} (docs/how-to/runbook.md, Moving the spool)")
     except (SpoolError, OSError) as error:
@@ -40,7 +40,7 @@ def check_users(sign_in: SignInSettings, with_provider: bool = False) -> Iterato
     ``with_provider``: local users may sign in although an identity provider is used.
     """
     if sign_in.method == "oidc" and not with_provider:
-        yield _writable("sessions", sign_in.users_file.parent, sign_in.users_file.with_name("sessions"))
+        yield writable("sessions", sign_in.users_file.parent, sign_in.users_file.with_name("sessions"))
         return
     if sign_in.method not in ("users", "oidc"):
         return
@@ -51,7 +51,7 @@ def check_users(sign_in: SignInSettings, with_provider: bool = False) -> Iterato
     except StartError as error:
         yield failed("users", str(error))
         return
-    yield _writable("users", path.parent, path)
+    yield writable("users", path.parent, path)
     if not count:
         yield warning("users", f"{path} has no user: no person can sign in. triage user add NAME --role admin")
 
@@ -64,10 +64,10 @@ def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[CheckRe
     if audit.path.exists() and not os.access(audit.path, os.W_OK):
         yield failed("audit trail", f"{audit.path} cannot be written to: it has to belong to the service's user")
         return
-    yield _writable("audit trail", audit.path.parent, audit.path)
+    yield writable("audit trail", audit.path.parent, audit.path)
 
 
-def _writable(subject: str, folder: Path, shown: Path) -> CheckResult:
+def writable(subject: str, folder: Path, shown: Path) -> CheckResult:
     """Check that a file can be made in ``folder``, or in the nearest folder above it, by making one and removing it."""
     there = _existing(folder)
     if not there.is_dir():

@@ -26,6 +26,7 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
 from triage.spool.study import read_header
 from triage.validation.cohort.chosen import CHOSEN_BY, SAMPLE_DRAWN, SAMPLE_JUDGED
+from triage.validation.cohort.image_copies import lasting_image
 from triage.validation.cohort.manifest import FINDING_NAME, Row, write_manifest
 from triage.worklist.reader_acts import ReaderAct, acts_of, all_labels, labels
 from triage.worklist.tag_visibility import visibility_of
@@ -72,6 +73,8 @@ class _StudyLabel:
 def export(spool: Store, out: Path, reader_studies: Sequence[Path] = ()) -> FeedbackExport:
     """Write a row for each image that counts in a study with a label, and for each judged tie of a reader study.
 
+    Images that are in no file of this machine are copied into a folder next to ``out`` (image_copies.py).
+
     Patients are named by a digest that only this installation can compute again. ``tag_visible``: whether the tag was
     visible to the readers before the study was read; yes, no, or unknown.
     """
@@ -82,7 +85,7 @@ def export(spool: Store, out: Path, reader_studies: Sequence[Path] = ()) -> Feed
     judged = sum(1 for case in audit if case.judgement and case.judgement.label is not None)
     lapsed = _lapsed(spool, audit)
     known = {uid: _with_counts(label, len(audit) + lapsed, judged) for uid, label in known.items()}
-    rows = {uid: list(_rows(spool, uid, label)) for uid, label in known.items()}
+    rows = {uid: list(_rows(spool, uid, label, out)) for uid, label in known.items()}
     ties = [_tie_row(each) for study in reader_studies for each in judgements(study).values() if each.label is not None]
     write_manifest(out, [*(row for of_study in rows.values() for row in of_study), *(tie for tie in ties if tie)])
     return FeedbackExport(
@@ -176,7 +179,7 @@ def _readers(spool: Store, study: str, label: _StudyLabel) -> set[str]:
     return {*(act.who for act in labels(acts_of(spool, study)).values()), label.columns.get("judged_by", "")} - {""}
 
 
-def _rows(spool: Store, study: str, label: _StudyLabel) -> Iterator[Row]:
+def _rows(spool: Store, study: str, label: _StudyLabel, out: Path) -> Iterator[Row]:
     decision = spool.decision(study) or {}
     assessments = [assessment_from(record) for record in spool.assessments(study)]
     for image in current_assessments(assessments):
@@ -188,7 +191,7 @@ def _rows(spool: Store, study: str, label: _StudyLabel) -> Iterator[Row]:
             continue
         header = read_header(spool, image)
         yield Row(
-            image=Path(stored.lasting_path()),
+            image=lasting_image(stored, instance, out),
             label=label.label,
             patient=_patient(spool, text_of(header, "PatientID"), image),
             view=image.view,

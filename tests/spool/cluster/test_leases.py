@@ -1,0 +1,158 @@
+"""Leases of processes that die, stand still past their deadline, lose their database or fork."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.child_process import Child
+from tests.support.cluster import Cluster
+from tests.support.wait import wait_for
+
+REFUSAL = RuntimeError("another one runs")
+Tell, Heard = Callable[[str], None], Callable[[], str]
+
+
+def number_of(act: Callable[[], object]) -> int:
+    try:
+        act()
+    except OSError as error:
+        return error.errno or -1
+    return 0
+
+
+class TestAPausedHolder:
+    def test_what_another_process_took_meanwhile_is_not_written(self, cluster: Cluster):
+        def child(tell: Tell, heard: Heard) -> None:
+            store, signals = cluster.open(), list[int]()
+            signal.signal(signal.SIGTERM, lambda number, _: signals.append(number))
+            with store.workers.hold_alone("deliver", REFUSAL):
+                store.entries("place").put("mine", "1")
+                tell("holds")
+                heard()  # it is stopped here, and goes on when the other one holds
+                tell(str(number_of(lambda: store.entries("place").put("mine", "2"))))
+                tell(str(number_of(lambda: store.entries("place").get("mine"))))
+                wait_for(lambda: signals, "SIGTERM")
+                tell("told to end")
+            tell(str(number_of(lambda: store.entries("place").put("free", ""))))
+
+        store = cluster.open()
+        with Child(child) as process:
+            assert process.line() == "holds"
+            process.signal(signal.SIGSTOP)
+            with store.workers.hold_alone("deliver", REFUSAL):  # after its deadline
+                process.signal(signal.SIGCONT)
+                process.tell("go on")
+                assert process.line() == process.line() == str(errno.ESTALE)
+                assert store.entries("place").get("mine") == b"1"
+                assert process.line() == "told to end"
+                assert process.line() == "0"  # it holds nothing now, and is fenced from nothing
+                store.entries("place").put("ours", "")
+
+    def test_a_worker_that_was_declared_dead_does_not_go_on_under_its_name(self, cluster: Cluster):
+        def child(tell: Tell, heard: Heard) -> None:
+            store = cluster.open()
+            with store.workers.hold("worker-1"):
+                tell("holds")
+                heard()
+                tell(str(number_of(lambda: store.write_decision("1.2.3", {"revision": "late"}))))
+            with store.workers.hold("worker-2"):
+                tell(str(number_of(lambda: store.write_decision("1.2.3", {"revision": "r2"}))))
+
+        store = cluster.open()
+        with Child(child) as process:
+            assert process.line() == "holds"
+            process.signal(signal.SIGSTOP)
+            wait_for(lambda: not store.workers.is_alive("worker-1"), "the lease to end")
+            process.signal(signal.SIGCONT)
+            process.tell("go on")
+            assert process.line() == str(errno.ESTALE) and process.line() == "0"
+        assert store.history("1.2.3") == [{"revision": "r2"}]
+        assert not store.workers.is_alive("worker-1")
+
+    def test_a_transaction_that_it_was_in_is_not_committed(self, cluster: Cluster):
+        def child(tell: Tell, heard: Heard) -> None:
+            store = cluster.open(statement_timeout_s=1.0)
+
+            def write() -> None:
+                with store.study_lock("1.2.3"):
+                    store.write_decision("1.2.3", {"revision": "late"})
+                    tell("writes")
+                    heard()
+
+            with store.workers.hold_alone("deliver", REFUSAL):
+                signal.signal(signal.SIGTERM, lambda *_: None)
+                tell(str(number_of(write)))
+
+        store = cluster.open()
+        with Child(child) as process:
+            assert process.line() == "writes"
+            process.signal(signal.SIGSTOP)
+            with store.workers.hold_alone("deliver", REFUSAL):  # once the server has ended the other's transaction
+                assert store.history("1.2.3") == []
+                process.signal(signal.SIGCONT)
+                process.tell("go on")
+                assert process.line() == str(errno.ECONNRESET)
+        assert store.history("1.2.3") == []
+
+
+    def test_a_lease_that_is_taken_is_lost_to_the_next_statement(self, cluster: Cluster):
+        store = cluster.open(lease_s=600.0)  # no renewal tells it in between
+        with store.workers.hold("worker-1"):
+            store.entries("place").put("a", "1")
+            cluster.rows("UPDATE lease SET token = gen_random_uuid() WHERE tenant = :tenant")
+            assert number_of(lambda: store.entries("place").put("a", "2")) == errno.ESTALE
+            assert number_of(lambda: store.entries("place").names()) == errno.ESTALE
+        assert store.entries("place").get("a") == b"1"
+
+
+class TestALivingHolder:
+    def test_it_keeps_its_name_while_it_lives(self, cluster: Cluster):
+        store, other = cluster.open(), cluster.open()
+        with store.workers.hold_alone("deliver", REFUSAL), store.workers.hold("worker-1"):
+            for _ in range(6):  # each waits until it has seen a renewal
+                with pytest.raises(RuntimeError), other.workers.hold_alone("deliver", REFUSAL):
+                    pass
+            assert other.workers.is_alive("worker-1") and other.workers.count() == (1, 0)
+            store.entries("place").put("a", "")
+
+    def test_it_outlasts_its_database_if_no_other_process_took_the_name(self, cluster: Cluster):
+        store, other = cluster.open(), cluster.open()
+        with store.workers.hold_alone("deliver", REFUSAL):
+            cluster.server.stop()
+            cluster.server.start()
+            held = "SELECT 1 FROM lease WHERE tenant = :tenant AND deadline > clock_timestamp()"
+            wait_for(lambda: cluster.rows(held), "the lease to be renewed")
+            store.entries("place").put("a", "")
+            with pytest.raises(RuntimeError), other.workers.hold_alone("deliver", REFUSAL):
+                pass
+
+    def test_the_name_of_a_killed_process_can_be_taken_at_once_after_its_lease(self, cluster: Cluster):
+        def child(tell: Tell, heard: Heard) -> None:
+            with cluster.open().workers.hold_alone("up", REFUSAL):
+                tell("holds")
+                heard()
+
+        with Child(child) as process:
+            assert process.line() == "holds"
+        with cluster.open().workers.hold_alone("up", REFUSAL) as descriptor:  # waits, and is not refused
+            assert descriptor == -1
+
+    def test_a_forked_child_has_sessions_of_its_own_and_ends_none_of_its_parent(self, cluster: Cluster):
+        store = cluster.open()
+        sessions = "SELECT pg_backend_pid()"
+        with store.workers.hold("worker-1"):
+            ((ours,),) = store._database.read(sessions)
+
+            def child(tell: Tell, heard: Heard) -> None:
+                tell(str(store._database.read(sessions)[0][0]))
+                heard()
+
+            with Child(child) as process:
+                theirs = process.line()
+            assert theirs.isdigit() and int(theirs) != ours
+            assert store._database.read(sessions) == [[ours]]
+            store.entries("place").put("a", "")

@@ -1,0 +1,140 @@
+"""The opening of a store in PostgreSQL: its schema, what cannot be opened, and what its name and address say."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from tests.spool.cluster.test_transactions import setting
+from tests.spool.test_store_contract import A, receive
+from tests.support.certificates import authority
+from tests.support.cluster import Cluster
+from triage.spool.cluster.address import DatabaseAddress
+from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.cluster.opening import cluster_at, open_cluster
+from triage.spool.cluster.schema import VERSION_TABLE
+from triage.spool.errors import SpoolError
+
+
+def at(cluster: Cluster, database: DatabaseAddress) -> ClusterStore:
+    store = cluster_at(replace(cluster.address, database=database), cluster.bucket)
+    assert isinstance(store, ClusterStore)
+    cluster.opened.append(store)
+    return store
+
+
+def opened_at(cluster: Cluster, database: DatabaseAddress) -> ClusterStore:
+    store = open_cluster(replace(cluster.address, database=database), cluster.bucket)
+    assert isinstance(store, ClusterStore)
+    cluster.opened.append(store)
+    return store
+
+
+class TestSchema:
+    def test_an_empty_database_is_made_ready_once_by_however_many_open_it(self, cluster: Cluster):
+        database = cluster.server.address(cluster.server.new_database())
+        assert not at(cluster, database).exists()
+        outcomes = list[bool]()
+
+        def use() -> None:
+            outcomes.append(opened_at(cluster, database).exists())
+
+        threads = [threading.Thread(target=use) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert outcomes == [True] * 4
+        assert cluster.server.run(f"SELECT count(*) FROM {VERSION_TABLE}", database.database) == [[1]]
+
+    def test_a_schema_of_a_later_release_is_refused_and_left_as_it_is(self, cluster: Cluster):
+        name = cluster.server.new_database()
+        database = cluster.server.address(name)
+        opened_at(cluster, database)
+        cluster.server.run(f"UPDATE {VERSION_TABLE} SET version_num = '9999'", name)
+        with pytest.raises(SpoolError, match="9999 of a later release"):
+            opened_at(cluster, database)
+        assert cluster.server.run(f"SELECT version_num FROM {VERSION_TABLE}", name) == [["9999"]]
+
+    def test_a_role_that_may_not_change_tables_can_use_them(self, cluster: Cluster):
+        cluster.open()
+        cluster.server.run("CREATE ROLE writer LOGIN")
+        cluster.server.run("GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO writer")
+        store = opened_at(cluster, replace(cluster.address.database, user="writer"))
+        assert receive(store, A)
+
+    @pytest.mark.parametrize("table", ["history", "record"])
+    def test_what_was_decided_or_done_is_not_changed(self, cluster: Cluster, table: str):
+        store = cluster.open()
+        with store.study_lock("1.2.3"):
+            store.write_decision("1.2.3", {"revision": "r1"})
+            store.study_entries("1.2.3").append("acts", {"n": 1})
+        with pytest.raises(OSError):
+            cluster.rows(f"UPDATE {table} SET content = '' WHERE tenant = :tenant")
+        assert store.history("1.2.3") == [{"revision": "r1"}]
+        assert store.study_entries("1.2.3").records("acts") == [{"n": 1}]
+
+
+class TestAddress:
+    @pytest.mark.parametrize(
+        ("change", "number"),
+        [
+            ({"port": 1}, errno.ECONNREFUSED),
+            ({"host": "no-such-host.invalid"}, errno.EHOSTUNREACH),
+            ({"user": "no-such-user"}, errno.EACCES),
+            ({"database": "no-such-database"}, errno.ENODEV),
+            ({"tls": True}, errno.EPROTO),
+        ],
+        ids=lambda each: str(each),
+    )
+    def test_what_cannot_be_reached_is_told_by_its_number(
+        self, cluster: Cluster, change: dict[str, object], number: int
+    ):
+        database = replace(cluster.address.database, **change)  # type: ignore[arg-type]
+        store = at(cluster, database)
+        with pytest.raises(OSError) as caught:
+            opened_at(cluster, database)
+        assert caught.value.errno == number
+        with pytest.raises(OSError) as caught:
+            store.decision("1.2.3")
+        assert caught.value.errno == number and not isinstance(caught.value, FileNotFoundError)
+        assert not store.exists() and not store.takes_studies()
+
+    def test_the_database_is_known_by_its_certificate(self, cluster: Cluster, tmp_path: Path):
+        ours, other = authority(tmp_path), authority(tmp_path, "other")
+        certificate = ours.certificate("database")
+        server = cluster.server
+        for name, path in (("crt", certificate.path), ("key", certificate.key)):
+            server.own_file(f"server.{name}", path.read_bytes())
+        with setting(cluster, "ssl", "on"):
+            known = replace(cluster.address.database, tls=True, ca_file=ours.path)
+            assert receive(opened_at(cluster, known), A)
+            with pytest.raises(OSError) as caught:
+                at(cluster, replace(known, ca_file=other.path)).decision("1.2.3")
+            assert caught.value.errno == errno.EPROTO
+
+    def test_a_password_is_needed_and_shown_nowhere(self, cluster: Cluster):
+        server, secret = cluster.server, "correct horse"
+        cluster.open()
+        server.run(f"CREATE ROLE keeper LOGIN SUPERUSER PASSWORD '{secret}'")
+        with server.requiring_password("keeper"):
+            known = replace(cluster.address.database, user="keeper", password=secret)
+            store = opened_at(cluster, known)
+            assert store.exists() and secret not in store.name + repr(known)
+            for password in ("", "wrong"):
+                with pytest.raises(PermissionError):
+                    at(cluster, replace(known, password=password)).decision("1.2.3")
+
+    def test_an_object_takes_no_secret_of_the_database_along(self, cluster: Cluster):
+        store = cluster.open()
+        receive(store, A)
+        handle = store.waiting_object(A)
+        assert str(cluster.server.port).encode() not in pickle.dumps(handle)
+        assert str(handle).startswith(f"{cluster.bucket.name}/{cluster.address.tenant}/main/{A.content_digest}/")
+        with pytest.raises(OSError, match="bucket"):
+            handle.lasting_path()

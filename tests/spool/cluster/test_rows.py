@@ -1,0 +1,91 @@
+"""What the rows of tenants, groups and quotas say."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from tests.spool.cluster.test_transactions import setting
+from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
+from tests.support.cluster import Cluster, new_cluster
+from triage.spool.cluster import rows
+from triage.spool.cluster.study_groups import KEPT_S, ChangedStudies
+from triage.spool.usage import HighWater
+
+
+def told(changes: ChangedStudies) -> list[str]:
+    return sorted(uid for uids in changes.changed().values() for uid in uids)
+
+
+def test_tenants_of_one_database_share_nothing(cluster: Cluster, tmp_path: Path):
+    (tmp_path / "other").mkdir()
+    other = new_cluster(cluster.server, tmp_path / "other")
+    ours, theirs = cluster.open(), other.open()
+    receive(ours, A)
+    tag(ours, A)
+    ours.entries("place").put("a", "")
+    ours.model_switches.set_disabled("model", True)
+    with ours.workers.hold("worker-1"), ours.study_lock("1.2.3"), theirs.study_lock("1.2.3"):
+        assert theirs.workers.count() == (0, 0)
+    assert theirs.stored_object(A) is None and theirs.history("1.2.3") == [] and not theirs.entries("place").names()
+    assert not theirs.model_switches.disabled() and theirs.installation_uid() != ours.installation_uid()
+    theirs.remove_study("1.2.3")
+    theirs.remove_old_parts(time.time() + 60)
+    assert ours.decision("1.2.3") == {"revision": "r1"} and len(cluster.keys()) == 1
+    other.close()
+
+
+def test_a_change_that_is_committed_after_a_later_one_is_told(cluster: Cluster):
+    store, other = cluster.open(), cluster.open()
+    changes = store.study_changes()
+    assert told(changes) == []
+    with other.study_lock("1.2.3"):
+        with store.study_lock("1.2.4"):
+            pass
+        assert told(changes) == ["1.2.4"]
+    assert "1.2.3" in told(changes)
+    assert told(changes) in ([], ["1.2.3"], ["1.2.3", "1.2.4"])  # perhaps again
+    assert told(changes) == []
+
+
+def test_an_observer_that_did_not_look_for_long_reads_all(cluster: Cluster):
+    store, now = cluster.open(), [0.0]
+    changes = ChangedStudies(store._engines, store._scope, clock=lambda: now[0])
+    for instance in (A, B):
+        receive(store, instance)
+        tag(store, instance)
+    assert told(changes) == ["1.2.3", "1.2.4"]
+    store.remove_study("1.2.3")
+    cluster.rows("DELETE FROM study_change WHERE tenant = :tenant")  # as the sweep does after a day
+    now[0] = KEPT_S
+    groups = changes.changed()
+    assert sorted(groups.values()) == [[], ["1.2.4"]]
+
+
+def test_many_objects_and_studies_are_read_in_pages(cluster: Cluster, monkeypatch):
+    monkeypatch.setattr(rows, "PAGE", 2)
+    store = cluster.open()
+    instances = [replace(A, study_instance_uid=f"1.2.{n % 3}", sop_instance_uid=f"1.2.{n}.9") for n in range(7)]
+    for instance in instances:
+        receive(store, instance)
+    assert sorted(store.waiting()) == sorted(instances)
+    for instance in instances:
+        tag(store, instance)
+    assert list(store.study_uids()) == ["1.2.0", "1.2.1", "1.2.2"] and len(list(store.decisions())) == 3
+    assert told(store.study_changes()) == ["1.2.0", "1.2.1", "1.2.2"]
+
+
+def test_a_quota_is_filled_by_objects_and_the_database(cluster: Cluster):
+    assert cluster.open().usage().used_fraction == 0.0
+    receive(cluster.open(), A)
+    usage = cluster.open(quota_bytes=10**10).usage()
+    assert usage.total_bytes == 10**10 and 0 < usage.free_bytes < 10**10 - len(CONTENT)
+    assert cluster.open(quota_bytes=len(CONTENT)).usage().used_fraction == 1.0
+    assert HighWater(fraction=0.9, min_free_bytes=0).reached(cluster.open(quota_bytes=1))
+
+
+def test_a_database_that_does_not_wait_for_its_disk_is_cautioned_of(cluster: Cluster):
+    assert "fsync" in cluster.open().caution  # the tests' own
+    with setting(cluster, "synchronous_commit", "off"):
+        assert cluster.open()._database.read("SHOW synchronous_commit") == [["on"]]

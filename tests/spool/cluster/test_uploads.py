@@ -1,0 +1,187 @@
+"""Uploads that are stopped at each step, that race with each other and with the sweep."""
+
+from __future__ import annotations
+
+import errno
+import multiprocessing
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.spool.test_store_contract import CONTENT, A, receive, tag
+from tests.support.child_process import Child
+from tests.support.cluster import Cluster
+from tests.support.failing_buckets import ActingBucket, Gate, KillingBucket
+from triage.spool.cluster.cluster_store import ClusterStore
+
+
+def killed_at(cluster: Cluster, step: str, act: Callable[[ClusterStore], object]) -> None:
+    """Run ``act`` in a process that its bucket kills at the step."""
+
+    def child(tell: Callable[[str], None], _: object) -> None:
+        act(cluster.open(KillingBucket(cluster.bucket.folder, step), upload_deadline_s=0.0))
+        tell("it lives")
+
+    with Child(child) as process:
+        assert process.line() == ""
+
+
+def sweep(store: ClusterStore) -> None:
+    store.remove_old_parts(time.time() + 60)
+
+
+def parts(cluster: Cluster) -> list[Path]:
+    return list(cluster.address.scratch.iterdir())
+
+
+def listed(cluster: Cluster) -> list[object]:
+    return [state for (state,) in cluster.rows("SELECT state FROM bucket_key WHERE tenant = :tenant")]
+
+
+@pytest.mark.parametrize("step", ["before put", "after put"])
+def test_a_process_that_is_killed_in_an_upload_leaves_nothing_that_is_seen(cluster: Cluster, step: str):
+    killed_at(cluster, step, lambda store: receive(store, A))
+    store = cluster.open(upload_deadline_s=0.0)
+    assert list(store.waiting()) == [] and store.stored_object(A) is None
+    assert listed(cluster) == ["uploading"] and len(parts(cluster)) == 1
+    assert len(cluster.keys()) == (step == "after put")
+
+    sweep(store)
+    assert cluster.keys() == listed(cluster) == parts(cluster) == []
+    assert receive(store, A)  # the sender tries again
+    assert store.waiting_object(A).read_bytes() == CONTENT
+
+
+@pytest.mark.parametrize("step", ["before delete", "after delete"])
+def test_a_sweep_that_is_killed_is_done_again(cluster: Cluster, step: str):
+    killed_at(cluster, "after put", lambda store: receive(store, A))
+    killed_at(cluster, step, sweep)
+    assert listed(cluster) == ["dead"] and len(cluster.keys()) == (step == "before delete")
+    sweep(cluster.open(upload_deadline_s=0.0))
+    assert cluster.keys() == listed(cluster) == []
+
+
+def test_a_process_that_is_killed_after_the_commit_has_kept_it(cluster: Cluster):
+    def child(tell: Callable[[str], None], _: object) -> None:
+        receive(cluster.open(upload_deadline_s=0.0), A)
+        tell("kept")
+        time.sleep(60)
+
+    with Child(child) as process:
+        assert process.line() == "kept"
+    store = cluster.open(upload_deadline_s=0.0)
+    sweep(store)
+    assert list(store.waiting()) == [A] and store.waiting_object(A).read_bytes() == CONTENT
+    assert not receive(store, A)
+
+
+def test_the_same_content_from_two_processes_at_once_is_one_object(cluster: Cluster):
+    together = multiprocessing.get_context("fork").Barrier(2)
+
+    def child(tell: Callable[[str], None], _: object) -> None:
+        store = cluster.open(ActingBucket(cluster.bucket.folder, after=lambda: together.wait(60)))
+        tell(str(receive(store, A)))
+
+    with Child(child) as one, Child(child) as other:
+        assert sorted([one.line(), other.line()]) == ["False", "True"]
+    store = cluster.open()
+    assert list(store.waiting()) == [A] and len(cluster.keys()) == 2
+    sweep(store)
+    assert len(cluster.keys()) == 1 and store.waiting_object(A).read_bytes() == CONTENT and listed(cluster) == []
+
+
+def test_an_upload_that_the_sweep_gave_up_does_not_become_an_object(cluster: Cluster):
+    gate, outcome = Gate(), list[object]()
+    slow = cluster.open(ActingBucket(cluster.bucket.folder, before=gate.wait), upload_deadline_s=0.0)
+
+    def upload() -> None:
+        try:
+            outcome.append(receive(slow, A))
+        except OSError as error:
+            outcome.append(error.errno)
+
+    thread = threading.Thread(target=upload)
+    thread.start()
+    assert gate.reached.wait(60)
+    store = cluster.open(upload_deadline_s=600.0)
+    sweep(store)
+    assert listed(cluster) == ["dead"]
+    gate.opened.set()
+    thread.join(60)
+    assert outcome == [errno.ETIMEDOUT] and list(store.waiting()) == [] and cluster.keys() == []
+
+
+def test_bytes_that_come_when_their_process_is_dead_and_the_sweep_was_there_are_deleted(cluster: Cluster):
+    killed_at(cluster, "before put", lambda store: receive(store, A))
+    sweep(cluster.open(upload_deadline_s=600.0))
+    ((key,),) = cluster.rows("SELECT key FROM bucket_key WHERE tenant = :tenant")
+    (cluster.bucket.folder / str(key).replace("/", "%2F")).write_bytes(CONTENT)  # what was on its way
+    assert cluster.keys() == [key]
+    sweep(cluster.open(upload_deadline_s=600.0))
+    assert cluster.keys() == [] and listed(cluster) == ["dead"]  # and once more, until its time has passed
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO])
+def test_a_bucket_that_refuses_is_told_and_leaves_no_row(cluster: Cluster, number: int):
+    def refuse() -> None:
+        raise OSError(number, "refused")
+
+    store = cluster.open(ActingBucket(cluster.bucket.folder, after=refuse))
+    with pytest.raises(OSError, match="refused") as caught:
+        receive(store, A)
+    assert caught.value.errno == number
+    assert list(store.waiting()) == [] and listed(cluster) == ["dead"] and cluster.keys() == []
+
+
+def test_a_database_that_restarts_during_the_put_takes_the_row(cluster: Cluster):
+    def restart() -> None:
+        cluster.server.stop()
+        cluster.server.start()
+
+    store = cluster.open(ActingBucket(cluster.bucket.folder, after=restart))
+    assert receive(store, A)
+    assert list(cluster.open().waiting()) == [A] and listed(cluster) == []
+
+
+def test_a_database_that_stops_during_the_put_is_told_and_loses_nothing(cluster: Cluster):
+    store = cluster.open(ActingBucket(cluster.bucket.folder, after=cluster.server.stop), upload_deadline_s=0.0)
+    try:
+        with pytest.raises(ConnectionRefusedError):
+            receive(store, A)
+    finally:
+        cluster.server.start()
+    assert list(store.waiting()) == [] and listed(cluster) == ["uploading"]
+    sweep(store)
+    assert cluster.keys() == listed(cluster) == []
+
+
+def test_keys_of_a_removed_study_and_of_quarantine_go_with_the_next_sweep(cluster: Cluster):
+    store = cluster.open()
+    receive(store, A)
+    tag(store, A)
+    upload = store.begin_upload()
+    upload.write(memoryview(b"no DICOM"))
+    store.set_aside(upload, "why")
+    upload.discard()
+    assert len(cluster.keys()) == 2
+    with store.study_lock("1.2.3"):
+        store.remove_study("1.2.3")
+    store.entries("quarantine").clear()
+    assert len(cluster.keys()) == 2 and listed(cluster) == ["dead", "dead"]
+    sweep(store)
+    assert cluster.keys() == listed(cluster) == []
+
+
+def test_a_removal_that_is_undone_keeps_the_keys(cluster: Cluster):
+    store = cluster.open()
+    receive(store, A)
+    tag(store, A)
+    with pytest.raises(ZeroDivisionError), store.study_lock("1.2.3"):
+        store.remove_study("1.2.3")
+        raise ZeroDivisionError
+    sweep(store)
+    found = store.stored_object(A)
+    assert found is not None and found.read_bytes() == CONTENT and store.decision("1.2.3") is not None

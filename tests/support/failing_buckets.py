@@ -1,0 +1,58 @@
+"""Buckets that fail, stop their process or wait, at a step that the test chooses."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from tests.support.file_bucket import FileBucket
+
+
+@dataclass(frozen=True)
+class KillingBucket(FileBucket):
+    """Kills its process with SIGKILL: ``before put``, ``after put``, ``before delete`` or ``after delete``."""
+
+    step: str = ""
+
+    def put(self, key: str, content: BinaryIO, size: int, sha256: bytes) -> None:
+        self._kill("before put")
+        super().put(key, content, size, sha256)
+        self._kill("after put")
+
+    def delete(self, key: str) -> None:
+        self._kill("before delete")
+        super().delete(key)
+        self._kill("after delete")
+
+    def _kill(self, step: str) -> None:
+        if step == self.step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+@dataclass(frozen=True)
+class ActingBucket(FileBucket):
+    """Does what the test says ``before`` the bytes of a PUT are written, and ``after``."""
+
+    before: Callable[[], object] = lambda: None
+    after: Callable[[], object] = lambda: None
+
+    def put(self, key: str, content: BinaryIO, size: int, sha256: bytes) -> None:
+        self.before()
+        super().put(key, content, size, sha256)
+        self.after()
+
+
+@dataclass
+class Gate:
+    """A place where one thread waits until another lets it go on."""
+
+    reached: threading.Event = field(default_factory=threading.Event)
+    opened: threading.Event = field(default_factory=threading.Event)
+
+    def wait(self) -> None:
+        self.reached.set()
+        assert self.opened.wait(60)

@@ -1,0 +1,51 @@
+"""A bucket of local files: every process of a test sees the same one."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import BinaryIO
+from urllib.parse import quote, unquote
+from uuid import uuid4
+
+
+@dataclass(frozen=True)
+class FileBucket:
+    """A ``Bucket`` whose keys are names in one folder."""
+
+    folder: Path
+
+    @property
+    def name(self) -> str:
+        return f"file bucket {self.folder.name}"
+
+    def put(self, key: str, content: BinaryIO, size: int, sha256: bytes) -> None:
+        data = content.read()
+        if len(data) != size or digest_of(data) != sha256:
+            raise OSError(errno.EIO, "the bytes did not arrive as they were sent")
+        part = self.folder / f".{uuid4().hex}"
+        part.write_bytes(data)
+        part.rename(self._path(key))
+
+    def open(self, key: str) -> BinaryIO:
+        return self._path(key).open("rb")
+
+    def size(self, key: str) -> int:
+        return self._path(key).stat().st_size
+
+    def delete(self, key: str) -> None:
+        self._path(key).unlink(missing_ok=True)
+
+    def keys(self, prefix: str) -> Iterator[str]:
+        names = (unquote(path.name) for path in self.folder.iterdir() if not path.name.startswith("."))
+        return (name for name in names if name.startswith(prefix))
+
+    def _path(self, key: str) -> Path:
+        return self.folder / quote(key, safe="")
+
+
+def digest_of(data: bytes) -> bytes:
+    return sha256(data).digest()

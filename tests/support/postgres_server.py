@@ -1,0 +1,134 @@
+"""A real PostgreSQL of the test's own, on a free port of 127.0.0.1, ended by process ID."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+from uuid import uuid4
+
+from tests.support.wait import wait_for
+from triage.spool.cluster.address import DatabaseAddress
+from triage.spool.cluster.connection import Connection, Row, Value
+
+_PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
+USER = "triage"
+
+
+class PostgresServer:
+    """One cluster of Debian's PostgreSQL, run by the user postgres: it refuses to be root's."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="cxr-postgres-"))
+        self.port = _free_port()
+        self._as_user = (
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        )
+        self.settings: dict[str, str] = {}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        if self._as_user:
+            shutil.chown(self.folder, "postgres", "postgres")
+        self._initialise()
+        # Tests stop processes, and cut no power.
+        self.settings = {"fsync": "off", "max_connections": "60", "wal_level": "replica"}
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGQUIT)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        settings = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
+        options = [f"--{name}={value}" for name, value in {**settings, **self.settings}.items()]
+        command = [*self._as_user, str(_PROGRAMS[-1] / "postgres"), "-D", str(self.folder / "data"), *options]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
+        wait_for(self._answers, "PostgreSQL to answer")
+
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """Stop it: SIGINT ends its sessions, SIGQUIT leaves all as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(how)
+            self._process.wait(60)
+            self._process = None
+
+    def run(self, sql: str, database: str = "postgres", **values: Value) -> list[Row]:
+        """Run one statement as the superuser."""
+        connection = Connection(self.address(database))
+        try:
+            return connection.run(sql, **values)
+        finally:
+            connection.close()
+
+    def new_database(self) -> str:
+        """Make an empty database, and return its name."""
+        name = f"test_{uuid4().hex[:12]}"
+        connection = Connection(self.address("postgres"))
+        try:
+            connection.command(f"CREATE DATABASE {name}")
+        finally:
+            connection.close()
+        return name
+
+    def set(self, name: str, value: str) -> None:
+        """Change a setting that needs no restart, for all sessions."""
+        connection = Connection(self.address("postgres"))
+        try:
+            connection.command(f"ALTER SYSTEM SET {name} TO {value}")
+            connection.command("SELECT pg_reload_conf()")
+        finally:
+            connection.close()
+
+    def own_file(self, name: str, content: bytes) -> None:
+        """Write a file of its folder that it alone can read."""
+        path = self.folder / "data" / name
+        path.write_bytes(content)
+        path.chmod(0o600)
+        if self._as_user:
+            shutil.chown(path, "postgres", "postgres")
+
+    @contextmanager
+    def requiring_password(self, user: str) -> Iterator[None]:
+        """Ask this user for a password."""
+        known = (self.folder / "data" / "pg_hba.conf").read_bytes()
+        self.own_file("pg_hba.conf", f"host all {user} 127.0.0.1/32 scram-sha-256\n".encode() + known)
+        self.run("SELECT pg_reload_conf()")
+        try:
+            yield
+        finally:
+            self.own_file("pg_hba.conf", known)
+            self.run("SELECT pg_reload_conf()")
+
+    def address(self, database: str, **others: float) -> DatabaseAddress:
+        """The address of a database."""
+        return DatabaseAddress("127.0.0.1", database, USER, self.port, tls=False, **others)  # type: ignore[arg-type]
+
+    def _initialise(self) -> None:
+        arguments = ["--username", USER, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C.UTF-8"]
+        command = [*self._as_user, str(_PROGRAMS[-1] / "initdb"), "--pgdata", str(self.folder / "data"), *arguments]
+        ran = subprocess.run(command, capture_output=True, timeout=120)
+        assert ran.returncode == 0, ran.stdout + ran.stderr
+
+    def _answers(self) -> bool:
+        assert self._process is not None and self._process.poll() is None, (self.folder / "log").read_text()
+        try:
+            return self.run("SELECT 1") == [[1]]
+        except OSError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

@@ -1,0 +1,76 @@
+"""A real SeaweedFS of the test's own on loopback: all its servers in one process, ended by its ID."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Self
+
+from tests.support.s3_peer import ACCESS_KEY, BUCKET, SECRET_KEY
+from tests.support.wait import wait_for
+from tests.support.whole_service import free_ports
+from triage.spool.cluster.address import BucketAddress
+from triage.spool.cluster.s3_client import S3Client
+from triage.spool.cluster.s3_signature import S3Request
+
+_SERVERS = ("master", "volume", "filer", "s3")
+_RIGHTS = ["Read", "Write", "List", "Admin"]
+
+
+class SeaweedServer:
+    """One SeaweedFS with one bucket. It sends no telemetry, as it is told not to."""
+
+    def __init__(self, program: str) -> None:
+        self.program = program
+        self.folder = Path(tempfile.mkdtemp(prefix="cxr-seaweed-"))
+        first = free_ports(2 * len(_SERVERS))
+        self.ports = {name: first + 2 * number for number, name in enumerate(_SERVERS)}
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> BucketAddress:
+        """The address of its bucket."""
+        return BucketAddress(f"http://127.0.0.1:{self.ports['s3']}", BUCKET, ACCESS_KEY, SECRET_KEY)
+
+    def __enter__(self) -> Self:
+        (self.folder / "data").mkdir()
+        user = {"credentials": [{"accessKey": ACCESS_KEY, "secretKey": SECRET_KEY}], "actions": _RIGHTS}
+        (self.folder / "s3.json").write_text(json.dumps({"identities": [{"name": "triage", **user}]}))
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop(signal.SIGKILL)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Start it and wait until its bucket is there."""
+        ports = [f"-{name}.port={port}" for name, port in self.ports.items()]
+        ports += [f"-{name}.port.grpc={port + 1}" for name, port in self.ports.items()]
+        options = ["-s3", f"-s3.config={self.folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"]
+        bounds = ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=32"]
+        places = [f"-dir={self.folder}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        with (self.folder / "log").open("ab") as log:
+            command = [self.program, "server", *places, *ports, *options, *bounds]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
+        wait_for(self._has_a_bucket, "SeaweedFS to have a bucket", timeout_s=90.0)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End it: SIGTERM in order, SIGKILL as a crash does."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+            self._process.send_signal(how)
+            self._process.wait(60)
+            self._process = None
+
+    def _has_a_bucket(self) -> bool:
+        client = S3Client(self.address, ())
+        try:
+            client.ask(S3Request("PUT", client.path()), (200, 409))
+        except OSError:
+            return False
+        return True

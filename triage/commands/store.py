@@ -1,0 +1,108 @@
+"""``triage store``: from one kind of store to another."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from triage.commands.base import PATH, CannotStart, Invocation, given, open_spool
+from triage.settings.schema import Settings
+
+if TYPE_CHECKING:
+    from triage.spool.moving.move import MoveCounts
+    from triage.spool.moving.study import MoveTarget
+    from triage.spool.store import Store
+
+_TELL_EVERY = 100
+
+
+@click.group()
+def store() -> None:
+    """Move what the service keeps into another store."""
+
+
+@store.command()
+@click.option("--from", "folder", type=PATH, help="Folder of the spool that is moved.  [default: spool.path]")
+@click.option("--finish", is_flag=True, help="With every process stopped: copy the rest, and compare everything.")
+@given
+def migrate(invocation: Invocation, folder: Path | None, finish: bool) -> None:
+    """Copy a spool of files into the store of the settings, which no process uses yet.
+
+    May be called again and again, also while the service still works on the spool and after it was killed: each call
+    copies what is new. --finish is the last one: it compares counts, every record and the SHA-256 of every object, and
+    ends with status 1 if anything differs. Nothing in the spool is changed. Partitions (canary, validation) stay.
+    """
+    settings = invocation.settings()
+    from triage.spool.moving.errors import MoveError
+
+    source = _source(settings, (folder or settings.spool.path).absolute())
+    try:
+        _run(source, _target(settings), finish)
+    except (MoveError, OSError) as error:
+        raise click.ClickException(f"{error}; call it again when that is put right") from error
+
+
+def _source(settings: Settings, path: Path) -> Store:
+    from triage.spool.open_store import store_at
+
+    if settings.store.kind == "files" and path == settings.spool.path.absolute():
+        raise CannotStart(f"{path} is the store of the settings: set store.kind to where it is to go, or name --from")
+    found = store_at(path)
+    if not found.exists():
+        raise CannotStart(f"{path} is no spool that can be read: nothing to move")
+    return found
+
+
+def _target(settings: Settings) -> MoveTarget:
+    from triage.service.store import store_address
+    from triage.spool.moving.backdating import backdating
+    from triage.spool.moving.study import MoveTarget
+
+    return MoveTarget(open_spool(settings), backdating(store_address(settings)))
+
+
+def _run(source: Store, target: MoveTarget, finish: bool) -> None:
+    from triage.spool.moving.errors import MoveError
+    from triage.spool.moving.move import move, refuse_at_work
+
+    refuse_at_work(target.store)
+    if not finish:
+        _tell(move(source, target, _progress))
+        click.echo("stop every process of the service, and call it with --finish")
+        return
+    refuse_at_work(source)
+    refusal = MoveError(f"`triage up` runs on {source.name}: stop it first")
+    with source.workers.hold_alone("up", refusal):
+        _tell(move(source, target, _progress))
+        _compare(source, target.store)
+
+
+def _compare(source: Store, target: Store) -> None:
+    from triage.spool.moving.move import differences
+
+    found = list(differences(source, target, lambda number: _told(number, "compared")))
+    for each in found[:_TELL_EVERY]:
+        click.echo(each, err=True)
+    if found:
+        raise click.ClickException(f"{len(found)} differences: the spool goes on to be the store")
+    click.echo(
+        f"{target.name} has all that {source.name} has, with the same bytes. Start the service with these settings, "
+        "run triage sweep --once, and move the folder of the spool away once you are content"
+    )
+
+
+def _progress(counts: MoveCounts) -> None:
+    _told(counts.studies, "copied")
+
+
+def _told(number: int, done: str) -> None:
+    if number % _TELL_EVERY == 0:
+        click.echo(f"{number} studies {done}", err=True)
+
+
+def _tell(counts: MoveCounts) -> None:
+    for what, number in asdict(counts).items():
+        click.echo(f"{number:8d}  {what.replace('_', ' ')}")

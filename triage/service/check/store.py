@@ -1,0 +1,53 @@
+"""Check the store that several hosts share: its database, its bucket, and this host's folder for parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from triage.errors import cause
+from triage.service.check.finding import CheckResult, failed, ok, warning
+from triage.service.check.places import writable
+from triage.settings.sections.spool import SpoolSettings
+from triage.spool.cluster.address import BucketAddress, ClusterAddress
+from triage.spool.cluster.s3_probe import try_bucket
+from triage.spool.open_store import store_at
+from triage.spool.usage import HighWater
+
+
+def check_cluster(address: ClusterAddress, limits: SpoolSettings) -> Iterator[CheckResult]:
+    """Check both engines and the folder. A small object is put into the bucket and removed; no table is touched."""
+    yield from _check_database(address, HighWater(limits.high_water, limits.min_free_bytes))
+    yield from _check_bucket(address.bucket)
+    yield writable("scratch", address.scratch, address.scratch)
+
+
+def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[CheckResult]:
+    database = address.database
+    name = f"{database.host}:{database.port}/{database.database}"
+    store = store_at(address)
+    try:
+        if not store.exists():
+            store.oldest_waiting()  # raises for the reason
+            yield warning("database", f"{name} has no tables of ours yet: the first process makes them")
+            return
+        full = high_water.reached(store)
+    except OSError as error:
+        yield failed("database", f"{name}: {cause(error)}")
+        return
+    if full:
+        yield failed("database", f"{name}: above spool.high_water of store.quota_bytes: C-STORE is refused")
+    else:
+        yield ok("database", f"{name}: there, as {address.tenant}")
+
+
+def _check_bucket(address: BucketAddress) -> Iterator[CheckResult]:
+    name = f"{address.endpoint}/{address.bucket}"
+    try:
+        faults = list(try_bucket(address))
+    except OSError as error:
+        yield failed("bucket", cause(error))
+        return
+    for each in faults:
+        yield warning("bucket", f"{name}: {each}")
+    if not faults:
+        yield ok("bucket", f"{name}: written, read, listed and removed; a wrong checksum is refused")

@@ -1,0 +1,55 @@
+"""A received object whose bytes are in a bucket."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import dataclass, field
+from typing import BinaryIO, Literal
+
+from triage.spool.cluster.bucket import Bucket
+from triage.spool.cluster.missing import missing
+
+
+@dataclass(frozen=True)
+class BucketObject:
+    """A received object under a key of a bucket; see ``StoredObject``. The bytes of a key never change.
+
+    An empty key: the store did not have the object when it was asked. A child process needs no database for it.
+    """
+
+    name: str
+    key: str
+    bucket: Bucket = field(compare=False, repr=False)
+    size_bytes: int = field(default=0, compare=False)
+    received: float = field(default=0.0, compare=False)
+
+    def __str__(self) -> str:
+        return f"{self.bucket.name}/{self.key}" if self.key else self.name
+
+    def open(self, mode: Literal["rb"] = "rb", /) -> BinaryIO:
+        """Open it for reading. Raises FileNotFoundError if it was removed meanwhile, OSError."""
+        self._check()
+        return self.bucket.open(self.key)
+
+    def read_bytes(self) -> bytes:
+        """Return all of it. Raises as ``open``."""
+        with self.open() as file:
+            return file.read()
+
+    def size(self) -> int:
+        """Return the number of bytes. Raises FileNotFoundError if the store did not have it."""
+        self._check()
+        return self.size_bytes
+
+    def received_at(self) -> float:
+        """Return when it was received, by the database's clock. Raises as ``size``."""
+        self._check()
+        return self.received
+
+    def lasting_path(self) -> str:
+        """Raise OSError: no file of this machine holds the bytes for as long as the study is kept."""
+        raise OSError(errno.ENOTSUP, "the store keeps its objects in a bucket, not in files of this machine")
+
+    def _check(self) -> None:
+        if not self.key:
+            raise missing("the store does not have this object")

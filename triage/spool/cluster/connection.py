@@ -1,0 +1,154 @@
+"""One session of PostgreSQL, by the driver pg8000: the one file that knows it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import socket
+import ssl
+from contextlib import suppress
+from typing import Any
+
+import pg8000.native
+from pg8000.exceptions import DatabaseError
+
+from triage.spool.cluster.address import DatabaseAddress
+from triage.spool.cluster.sql_errors import DRIVER_ERRORS, as_os_error
+
+Value = str | int | float | bool | bytes | list[str] | None
+Row = list[object]
+
+_CONNECT_S = 10.0
+_ANSWER_S = 5.0
+"""Seconds that the answer may take on its way, after the server itself gave a statement up."""
+_SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
+
+_SETUP = """
+SELECT pg_backend_pid(), set_config('synchronous_commit',
+  CASE current_setting('synchronous_commit') WHEN 'off' THEN 'on' ELSE current_setting('synchronous_commit') END, false)
+"""
+"""A server whose COMMIT does not wait for its disk is told to, in our sessions."""
+
+
+class Connection:
+    """A session, for one thread at a time. A statement is prepared once. Every method raises OSError.
+
+    ``broken``: the session is gone, or an error left it in a state that is not known; it is not used again.
+    """
+
+    def __init__(self, address: DatabaseAddress) -> None:
+        """Connect and sign in."""
+        self._answer_s = address.statement_timeout_s + _ANSWER_S
+        self._prepared: dict[str, pg8000.native.PreparedStatement] = {}
+        self.broken = False
+        try:
+            arguments = session_arguments(address)
+            self._socket: socket.socket = arguments["sock"]
+            self._session = pg8000.native.Connection(**arguments)
+            self._socket.settimeout(self._answer_s)
+            ((self.pid, _),) = self._session.run(_SETUP)
+        except DRIVER_ERRORS as error:
+            raise as_os_error(error) from error
+
+    def run(self, sql: str, **values: Value) -> list[Row]:
+        """Run a statement with values for its ``:names``, and return its rows; none if it has none."""
+        self.check_open()
+        try:
+            if sql not in self._prepared:
+                self._prepared[sql] = self._session.prepare(sql)
+            return self._prepared[sql].run(**values) or []
+        except DRIVER_ERRORS as error:
+            raise self._failed(error) from error
+
+    def command(self, sql: str, timeout_s: float | None = None) -> None:
+        """Run a command without values: BEGIN, COMMIT, SAVEPOINT. ``timeout_s``: the time to wait for its end."""
+        self.check_open()
+        try:
+            self._socket.settimeout(timeout_s or self._answer_s)
+            self._session.run(sql)
+            self._socket.settimeout(self._answer_s)
+        except DRIVER_ERRORS as error:
+            raise self._failed(error) from error
+
+    def warned(self) -> bool:
+        """Return whether the server has warned since the last call, as it does where it did not wait for a standby."""
+        warned = any(notice.get(b"V") == b"WARNING" for notice in self._session.notices)
+        self._session.notices.clear()
+        return warned
+
+    def descriptor(self) -> int:
+        """Return the descriptor of its socket."""
+        return self._socket.fileno()
+
+    def is_quiet(self) -> bool:
+        """Return whether the server has said nothing while the session was idle: it says so when it ends it."""
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        return not poll.poll(0)
+
+    def close(self) -> None:
+        """End the session. Never raises."""
+        self.broken = True
+        with suppress(*DRIVER_ERRORS):
+            self._session.close()
+        with suppress(OSError):
+            self._socket.close()
+
+    def abandon(self) -> None:
+        """Close our copy of the socket and say nothing to the server: the session is the parent process's."""
+        self.broken = True
+        with suppress(OSError):
+            os.close(self._socket.detach())
+
+    def check_open(self) -> None:
+        """Raise OSError (ECONNRESET) if the session was lost."""
+        if self._socket.fileno() < 0:
+            raise OSError(errno.ECONNRESET, "the connection to the database was lost")
+
+    def _failed(self, error: Exception) -> OSError:
+        # After an error of a statement the session goes on, in a transaction that has failed. It is not used for
+        # another one: what the error was about (a changed table, a setting) may be of the session.
+        if not isinstance(error, DatabaseError):
+            self.close()
+        self.broken = True
+        return as_os_error(error)
+
+
+def _connected(address: DatabaseAddress) -> socket.socket:
+    connected = socket.create_connection((address.host, address.port), min(_CONNECT_S, address.statement_timeout_s))
+    # A host that is gone says nothing: its kernel's silence ends the wait as our own timeouts do.
+    connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if not address.tls:
+        return connected
+    connected.sendall(_SSL_REQUEST)
+    if connected.recv(1) != b"S":
+        connected.close()
+        raise OSError(errno.EPROTO, "its server speaks no TLS")
+    context = ssl.create_default_context(cafile=address.ca_file)
+    return context.wrap_socket(connected, server_hostname=address.host)
+
+
+def session_arguments(address: DatabaseAddress) -> dict[str, Any]:
+    """Return the driver's arguments for a session that is connected now. Raises OSError."""
+    statement_ms = str(int(address.statement_timeout_s * 1000))
+    return {
+        "user": address.user,
+        "database": address.database,
+        "password": address.password,
+        "sock": _connected(address),
+        "ssl_context": False,
+        "application_name": "cxr-triage",
+        "startup_params": {
+            "statement_timeout": statement_ms,
+            # A process that stops in a transaction loses it, with the locks of its studies.
+            "idle_in_transaction_session_timeout": str(2 * int(statement_ms)),
+            # The same of a host that is gone.
+            "tcp_keepalives_idle": "5",
+            "tcp_keepalives_interval": "2",
+            "tcp_keepalives_count": "3",
+            "client_min_messages": "warning",
+            "timezone": "UTC",
+        },
+    }

@@ -1,0 +1,71 @@
+"""The fill level of a store in a database and a bucket: a quota of the site's, or none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from triage.spool.cluster.rows import Engines, Rows, Scope
+from triage.spool.file_system_usage import FolderUsage, SpoolState, SpoolUsage
+
+_FRESH_S = 60.0
+"""Seconds for which a sum over all objects is good enough for a fill level."""
+_NO_LIMIT_BYTES = 1 << 50
+"""Free bytes of a store without a quota: more than any high-water mark asks for. A full one says ENOSPC."""
+
+_USED = """
+SELECT CAST((SELECT coalesce(sum(size), 0) FROM object WHERE tenant = :tenant)
+  + (SELECT coalesce(sum(size), 0) FROM entry WHERE tenant = :tenant AND key IS NOT NULL)
+  + pg_database_size(current_database()) AS bigint)
+"""
+_UNFINISHED = """
+SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint), CAST(extract(epoch FROM min(received)) AS float8) FROM object
+WHERE tenant = :tenant AND partition = :partition AND state = :state
+"""
+_QUARANTINE = """
+SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint), CAST(extract(epoch FROM min(written)) AS float8) FROM entry
+WHERE tenant = :tenant AND partition = :partition AND study_uid IS NULL AND COALESCE(study_uid, '') = ''
+AND place = 'quarantine' AND key IS NOT NULL
+"""
+
+
+class FillLevel(Rows):
+    """The sizes of one partition, and of all that its tenant has. ``clock`` in seconds."""
+
+    def __init__(self, engines: Engines, scope: Scope, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(engines, scope)
+        self._clock, self._lock = clock, threading.Lock()
+        self._used, self._read_at = 0, -_FRESH_S
+
+    def usage(self) -> SpoolUsage:
+        """Return the usage: of the quota, by the objects of the tenant and the database's own size. Raises OSError."""
+        quota = self._engines.address.quota_bytes
+        if not quota:
+            return SpoolUsage(_NO_LIMIT_BYTES, _NO_LIMIT_BYTES, 0, 0)
+        return SpoolUsage(quota, max(quota - self._used_bytes(), 0), 0, 0)
+
+    def state(self) -> SpoolState:
+        """Return the parts that should be small. Raises OSError."""
+        inbox, dead = self._unfinished("waiting"), self._unfinished("dead")
+        ((count, size, oldest),) = self._read(_QUARANTINE)
+        return SpoolState(inbox, dead, _folder(count, size, oldest), self.usage())
+
+    def oldest_waiting(self) -> float | None:
+        """Return when the oldest object in the inbox was received; None if none waits."""
+        return self._unfinished("waiting").oldest
+
+    def _unfinished(self, state: str) -> FolderUsage:
+        ((count, size, oldest),) = self._read(_UNFINISHED, state=state)
+        return _folder(count, size, oldest)
+
+    def _used_bytes(self) -> int:
+        with self._lock:
+            if (now := self._clock()) - self._read_at >= _FRESH_S:
+                ((used,),) = self._database.read(_USED, tenant=self._scope.tenant)
+                self._used, self._read_at = int(str(used)), now
+            return self._used
+
+
+def _folder(count: object, size: object, oldest: object) -> FolderUsage:
+    return FolderUsage(int(str(count)), int(str(size)), None if oldest is None else float(str(oldest)))

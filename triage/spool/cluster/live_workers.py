@@ -1,0 +1,119 @@
+"""The live processes of a store in a database: a row for each, with the deadline of its lease."""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from uuid import uuid4
+
+from triage.spool.cluster.leases import Leases, local_transaction
+from triage.spool.cluster.pool import ConnectionPool
+from triage.spool.cluster.rows import Scope
+from triage.spool.processes import names_a_worker
+
+logger = logging.getLogger(__name__)
+
+_WORKER, _ALONE = "worker", "alone"
+_LOOKS = 10
+"""Times that we look at a lease while it could end."""
+
+_TAKE = """
+INSERT INTO lease AS held (tenant, partition, kind, name, token, started, deadline)
+VALUES (:tenant, :partition, :kind, :name, CAST(:token AS uuid), clock_timestamp(),
+  clock_timestamp() + make_interval(secs => CAST(:lease_s AS float8)))
+ON CONFLICT (tenant, partition, kind, name) DO UPDATE
+SET token = EXCLUDED.token, started = EXCLUDED.started, deadline = EXCLUDED.deadline, ended = false
+WHERE held.ended OR held.deadline < clock_timestamp()
+RETURNING 1
+"""
+_DEADLINE = """
+SELECT CAST(extract(epoch FROM deadline) AS float8), deadline >= clock_timestamp() AND NOT ended, ended FROM lease
+WHERE tenant = :tenant AND partition = :partition AND kind = :kind AND name = :name
+"""
+_DECLARE = """
+UPDATE lease SET ended = true, token = gen_random_uuid() WHERE token IN (
+  SELECT token FROM lease WHERE tenant = :tenant AND partition = :partition AND kind = 'worker' AND name = :name
+  AND NOT ended AND deadline < clock_timestamp() FOR UPDATE SKIP LOCKED)
+RETURNING 1
+"""
+_COUNT = """
+SELECT count(*) FILTER (WHERE deadline >= clock_timestamp() AND NOT ended), count(*) FROM lease
+WHERE tenant = :tenant AND partition = :partition AND kind = 'worker'
+"""
+_FORGET = """
+DELETE FROM lease WHERE tenant = :tenant AND partition = :partition AND deadline < clock_timestamp()
+AND started < to_timestamp(CAST(:before AS float8))
+"""
+
+
+class LeasedWorkers:
+    """The live processes of one partition; see ``LiveWorkers``."""
+
+    def __init__(self, pool: ConnectionPool, leases: Leases, scope: Scope) -> None:
+        self._pool, self._leases, self._scope = pool, leases, scope
+
+    @contextmanager
+    def hold(self, worker_name: str) -> Iterator[None]:
+        """Hold the name of a worker, for its life. Raises BlockingIOError if another process holds it."""
+        begun = self._leases.now
+        token = self._take(_WORKER, worker_name)
+        if not token:
+            raise BlockingIOError(errno.EAGAIN, f"another process is the worker {worker_name}")
+        with self._leases.held(token, worker_name, begun, ends_process=False):
+            yield
+
+    @contextmanager
+    def hold_alone(self, name: str, refusal: Exception) -> Iterator[int]:
+        """Hold the name of a process of which one at most may run. Raises ``refusal`` if another one lives.
+
+        Waits for the lease of one that may be dead: until it is renewed or has ended.
+        """
+        seen = None
+        while True:
+            begun = self._leases.now
+            if token := self._take(_ALONE, name):
+                break
+            deadline = self._run(_DEADLINE, kind=_ALONE, name=name)
+            if seen and deadline and deadline[0][0] != seen[0][0]:
+                raise refusal
+            seen = deadline or seen
+            time.sleep(self._leases.lease_s / _LOOKS)
+        with self._leases.held(token, name, begun, ends_process=True):
+            yield -1
+
+    def is_alive(self, worker_name: str) -> bool:
+        """Return whether a worker lives. False for a malformed name.
+
+        One whose lease has ended is declared dead by it: if it only stood still, it cannot go on.
+        """
+        found = self._run(_DEADLINE, kind=_WORKER, name=worker_name) if names_a_worker(worker_name) else []
+        if not found or found[0][2]:
+            return False
+        return bool(found[0][1]) or not self._run(_DECLARE, name=worker_name)
+
+    def has_died(self, worker_name: str) -> bool:
+        """Return whether a worker ended without giving its lease back."""
+        if self.is_alive(worker_name) or not names_a_worker(worker_name):
+            return False
+        return bool(self._run(_DEADLINE, kind=_WORKER, name=worker_name))
+
+    def count(self) -> tuple[int, int]:
+        """Return the numbers of live workers, and of dead ones whose name is still known."""
+        ((alive, known),) = self._run(_COUNT)
+        return int(str(alive)), int(str(known)) - int(str(alive))
+
+    def remove_old(self, before: float) -> None:
+        """Forget the dead processes that started before ``before`` (POSIX seconds)."""
+        self._run(_FORGET, before=before)
+
+    def _take(self, kind: str, name: str) -> str:
+        """Take a lease that is free, and return its token; empty if a process has it."""
+        token = str(uuid4())
+        return token if self._run(_TAKE, kind=kind, name=name, token=token, lease_s=self._leases.lease_s) else ""
+
+    def _run(self, sql: str, **values: str | float) -> list[list[object]]:
+        with local_transaction(self._pool) as connection:
+            return connection.run(sql, tenant=self._scope.tenant, partition=self._scope.partition, **values)

@@ -1,0 +1,1 @@
+"""Migrations of the schema, in order; each is plain SQL (docs/adr/0072)."""

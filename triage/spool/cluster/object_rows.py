@@ -1,0 +1,181 @@
+"""Received objects as rows, whose bytes are in the bucket."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from uuid import uuid4
+
+from triage.decision.records import Record
+from triage.dicom.uid import valid_uid
+from triage.spool.cluster.bucket_objects import BucketObject
+from triage.spool.cluster.connection import Row, Value
+from triage.spool.cluster.missing import missing
+from triage.spool.cluster.rows import Engines, Rows, Scope
+from triage.spool.cluster.uploads import BucketUploads, ScratchUpload, upload_of
+from triage.spool.instance import ReceivedInstance
+from triage.spool.stored_object import Upload
+
+logger = logging.getLogger(__name__)
+
+_HERE = "tenant = :tenant AND partition = :partition"
+_ONE = f"{_HERE} AND study_uid = :study AND sop_uid = :sop AND digest = :digest"
+_RECEIVED = "CAST(extract(epoch FROM received) AS float8)"
+_STORE = """
+INSERT INTO object (tenant, partition, study_uid, sop_uid, digest, state, key, size)
+VALUES (:tenant, :partition, :study, :sop, :digest, 'waiting', :key, CAST(:size AS bigint))
+ON CONFLICT (tenant, partition, study_uid, sop_uid, digest) DO NOTHING RETURNING 1
+"""
+_CONFIRM = f"UPDATE object SET confirmed = clock_timestamp() WHERE {_ONE} RETURNING 1"
+_FIND = f"SELECT key, size, {_RECEIVED}, state FROM object WHERE {_ONE}"
+_MOVE = f"UPDATE object SET state = :to, failure = :failure WHERE {_ONE} AND state = :state RETURNING 1"
+_IN_STATE = f"""
+SELECT study_uid, sop_uid, digest, failure FROM object WHERE {_HERE} AND state = :state
+AND (study_uid, sop_uid, digest) > (:study, :sop, :digest)
+ORDER BY study_uid, sop_uid, digest LIMIT CAST(:page AS int)
+"""
+_OF_STUDY = f"SELECT study_uid, sop_uid, digest FROM object WHERE {_HERE} AND study_uid = :study"
+_DROP = f"DELETE FROM object WHERE {_HERE} AND state <> 'filed'"
+_DROP_DEAD = f"""
+DELETE FROM object WHERE {_HERE} AND state = 'dead' AND received < to_timestamp(CAST(:before AS float8))
+"""
+_SET_ASIDE = """
+INSERT INTO entry (tenant, partition, place, name, content, key, size)
+VALUES (:tenant, :partition, 'quarantine', :name, CAST(:content AS bytea), :key, CAST(:size AS bigint))
+"""
+
+
+class ObjectRows(Rows):
+    """The received objects of one partition; see ``Objects`` in store.py."""
+
+    def __init__(self, engines: Engines, scope: Scope) -> None:
+        super().__init__(engines, scope)
+        self._uploads = BucketUploads(engines, scope)
+
+    # Receiving.
+
+    def begin_upload(self) -> ScratchUpload:
+        """Begin to receive an object, into a file of the scratch folder. Raises OSError."""
+        return ScratchUpload(self._engines.scratch)
+
+    def keep(self, upload: Upload, instance: ReceivedInstance) -> bool:
+        """Put the bytes into the bucket and then the row into the database; see ``Objects``."""
+        part, names = upload_of(upload), _names(instance)
+        # What is here is confirmed by a transaction of our own: the one that wrote it may wait for a standby still, and
+        # the sender must not be told of it before.
+        with self._database.apart():
+            if self._write(_CONFIRM, **names):
+                return False
+        with self._uploads.put(part, instance.content_digest) as (key, _):
+            new = bool(self._write(_STORE, key=key, size=part.size, **names))
+            settle = self._uploads.done if new else self._uploads.superfluous
+            settle(key)
+        return new
+
+    def set_aside(self, upload: Upload, why: str) -> None:
+        """Keep an unparsable object in the bucket and its reason in the database. Raises OSError."""
+        part, stem = upload_of(upload), uuid4().hex
+        note = json.dumps({"why": why}).encode()
+        with self._uploads.put(part, "quarantine") as (key, _):
+            self._write(_SET_ASIDE, name=f"{stem}.dcm", content=None, key=key, size=part.size)
+            self._write(_SET_ASIDE, name=f"{stem}.json", content=note, key=None, size=len(note))
+            self._uploads.done(key)
+
+    # Work.
+
+    def waiting(self) -> Iterator[ReceivedInstance]:
+        """Yield the objects that are acknowledged and not yet tagged."""
+        return (_instance(row) for row in self._in_state("waiting"))
+
+    def waits(self, instance: ReceivedInstance) -> bool:
+        """Return whether the object is in the inbox; true if that cannot be determined: a read reports the error."""
+        try:
+            return self._state_of(instance) == "waiting"
+        except OSError:
+            return True
+
+    def waiting_object(self, instance: ReceivedInstance) -> BucketObject:
+        """Return an object of the inbox: one that cannot be opened, if the store does not have it."""
+        return self.stored_object(instance) or BucketObject(_name(instance), "", self._engines.bucket)
+
+    def stored_object(self, instance: ReceivedInstance) -> BucketObject | None:
+        """Return the object, in whatever state it is; None if the store does not have it."""
+        for key, size, received, _ in self._read(_FIND, **_names(instance)):
+            bucket = self._engines.bucket
+            return BucketObject(_name(instance), str(key), bucket, int(str(size)), float(str(received)))
+        return None
+
+    def is_filed(self, instance: ReceivedInstance) -> bool:
+        """Return whether the object is with its study, tagged."""
+        return self._state_of(instance) == "filed"
+
+    def objects_of(self, study_instance_uid: str) -> Iterator[ReceivedInstance]:
+        """Yield the study's objects, in whatever state they are."""
+        return map(_instance, self._read(_OF_STUDY, study=valid_uid(study_instance_uid)))
+
+    def file(self, instance: ReceivedInstance) -> None:
+        """Take a tagged object out of the inbox. Raises FileNotFoundError if the store does not have it."""
+        if not self._moved(instance, "waiting", "filed") and not self.is_filed(instance):
+            raise missing("the store does not have this object")
+
+    def take_back(self, instance: ReceivedInstance) -> None:
+        """Put a tagged object back into the inbox. Raises FileNotFoundError if it is not with its study."""
+        if not self._moved(instance, "filed", "waiting"):
+            raise missing("the object is not with its study")
+
+    # Dead letters.
+
+    def bury(self, instance: ReceivedInstance, record: Record) -> None:
+        """Take an object out of the inbox as a dead letter. Raises FileNotFoundError if it is not there."""
+        if not self._moved(instance, "waiting", "dead", json.dumps(record)):
+            raise missing("the object is not in the inbox")
+
+    def dead_letters(self) -> Iterator[tuple[ReceivedInstance, Record]]:
+        """Yield the dead letters, each with the record of its failure."""
+        for row in self._in_state("dead"):
+            yield _instance(row), json.loads(str(row[3])) if row[3] else {}
+
+    def requeue(self, instance: ReceivedInstance) -> None:
+        """Put a dead letter back into the inbox. Raises FileNotFoundError if there is none of this key."""
+        if not self._moved(instance, "dead", "waiting"):
+            raise missing("there is no such dead letter")
+
+    def drop_unfinished(self) -> None:
+        """Remove all that waits and all dead letters: of a partition, whose objects are no patient's."""
+        self._write(_DROP)
+
+    def drop_dead_letters(self, before: float) -> None:
+        """Remove the dead letters of a partition that came before ``before`` (POSIX seconds)."""
+        self._write(_DROP_DEAD, before=before)
+
+    def _moved(self, instance: ReceivedInstance, state: str, to: str, failure: str | None = None) -> bool:
+        return bool(self._write(_MOVE, state=state, to=to, failure=failure, **_names(instance)))
+
+    def _state_of(self, instance: ReceivedInstance) -> object:
+        found = self._read(_FIND, **_names(instance))
+        return found[0][3] if found else None
+
+    def _in_state(self, state: str) -> Iterator[Row]:
+        return self._pages(_IN_STATE, _names_of_row, state=state, study="", sop="", digest="")
+
+
+def _names(instance: ReceivedInstance) -> dict[str, Value]:
+    return {
+        "study": instance.study_instance_uid,
+        "sop": instance.sop_instance_uid,
+        "digest": instance.content_digest,
+    }
+
+
+def _names_of_row(row: Row) -> dict[str, Value]:
+    return _names(_instance(row))
+
+
+def _name(instance: ReceivedInstance) -> str:
+    return f"{instance.key}.dcm"
+
+
+def _instance(row: Row) -> ReceivedInstance:
+    study, sop, digest = map(str, row[:3])
+    return ReceivedInstance(study, sop, digest)

@@ -1,0 +1,86 @@
+"""The sessions of one process: one for each thread that is at work, a few kept for the next."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import TypeVar
+
+from triage.spool.cluster.address import DatabaseAddress
+from triage.spool.cluster.connection import Connection
+
+_Owner = TypeVar("_Owner")
+
+_IDLE = 8
+"""Sessions that are kept. More are opened while more threads are at work: the server's limit is the limit."""
+
+
+class ConnectionPool:
+    """Open sessions of a database. Safe to share between threads; a forked child begins with none."""
+
+    def __init__(self, address: DatabaseAddress) -> None:
+        self._address = address
+        self._lock = threading.Lock()
+        self._idle: list[Connection] = []
+        self._open: set[Connection] = set()
+        around_fork(self, lambda _: None, lambda _: None, ConnectionPool._abandon)
+
+    def borrow(self) -> Connection:
+        """Return a session for one thread, which gives it back. Raises OSError."""
+        while (kept := self._kept()) is not None:
+            if kept.is_quiet():
+                return kept
+            self._close(kept)  # the server has ended it: a restart, an administrator
+        connection = Connection(self._address)
+        with self._lock:
+            self._open.add(connection)
+        return connection
+
+    def give_back(self, connection: Connection) -> None:
+        """Take a session back that is in no transaction. Never raises."""
+        with self._lock:
+            if not connection.broken and len(self._idle) < _IDLE:
+                self._idle.append(connection)
+                return
+        self._close(connection)
+
+    def close(self) -> None:
+        """End all idle sessions."""
+        while (kept := self._kept()) is not None:
+            self._close(kept)
+
+    def _kept(self) -> Connection | None:
+        with self._lock:
+            return self._idle.pop() if self._idle else None
+
+    def _close(self, connection: Connection) -> None:
+        with self._lock:
+            self._open.discard(connection)
+        connection.close()
+
+    def _abandon(self) -> None:
+        self._lock = threading.Lock()
+        for connection in self._open:
+            connection.abandon()
+        self._open, self._idle = set(), []
+
+
+def around_fork(
+    owner: _Owner,
+    before: Callable[[_Owner], None],
+    in_parent: Callable[[_Owner], None],
+    in_child: Callable[[_Owner], None],
+) -> None:
+    """Have ``before`` called at each fork of this process, then ``in_parent`` and ``in_child``, while ``owner`` is."""
+    known = weakref.ref(owner)
+
+    def calling(act: Callable[[_Owner], None]) -> Callable[[], None]:
+        def run() -> None:
+            if (found := known()) is not None:
+                act(found)
+
+        return run
+
+    os.register_at_fork(before=calling(before), after_in_parent=calling(in_parent), after_in_child=calling(in_child))

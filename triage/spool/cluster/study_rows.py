@@ -1,0 +1,109 @@
+"""The studies that are kept, as rows, and the locks under which they change."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from uuid import uuid4
+
+from triage.dicom.uid import valid_uid
+from triage.errors import cause
+from triage.spool.cluster.missing import missing
+from triage.spool.cluster.result_rows import ResultRows
+from triage.spool.cluster.study_groups import ChangedStudies
+from triage.spool.entries import checked_name
+
+logger = logging.getLogger(__name__)
+
+_HERE = "tenant = :tenant AND partition = :partition"
+_ONE = f"{_HERE} AND study_uid = :study"
+# Exclusive among those that lock; rows of the study may refer to it meanwhile.
+_LOCK = f"SELECT 1 FROM study WHERE {_ONE} FOR NO KEY UPDATE"
+_UIDS = f"SELECT study_uid FROM study WHERE {_HERE} AND study_uid > :after ORDER BY study_uid LIMIT CAST(:page AS int)"
+_HAS = f"SELECT CAST(extract(epoch FROM touched) AS float8) FROM study WHERE {_ONE}"
+_UNFINISHED = f"SELECT 1 FROM object WHERE {_ONE} AND state <> 'filed' LIMIT 1"
+_WITH = f"""
+SELECT study_uid FROM entry WHERE {_HERE} AND name = :name AND place = '' AND study_uid IS NOT NULL UNION
+SELECT study_uid FROM record WHERE {_HERE} AND name = :name AND place = '' AND study_uid IS NOT NULL
+ORDER BY study_uid
+"""
+_REMOVE_OBJECTS = f"DELETE FROM object WHERE {_ONE} AND state = 'filed'"
+_REMOVE = f"DELETE FROM study WHERE {_ONE} RETURNING 1"
+
+
+class _UndoneError(Exception):
+    """The end of a trial that leaves nothing."""
+
+
+class StudyRows(ResultRows):
+    """The studies of one partition; see ``Studies`` in store.py."""
+
+    @contextmanager
+    def study_lock(self, study_instance_uid: str) -> Iterator[None]:
+        """Hold the lock of a study: the row's, in a transaction. In a batch it is held until that is settled.
+
+        What is written under it is committed at the end of the block, or undone if that raises; in a batch, what was
+        written about other studies stays.
+        """
+        uid = valid_uid(study_instance_uid)
+        if (current := self._database.current()) is not None:
+            with current.savepoint():
+                self._lock(uid)
+                yield
+            return
+        with self._database.transaction():
+            self._lock(uid)
+            yield
+
+    def study_uids(self) -> Iterator[str]:
+        """Yield every study."""
+        return (str(uid) for (uid,) in self._pages(_UIDS, lambda row: {"after": str(row[0])}, after=""))
+
+    def has_study(self, study_instance_uid: str) -> bool:
+        """Return whether there is a study of this UID."""
+        return bool(self._read(_HAS, study=valid_uid(study_instance_uid)))
+
+    def study_changes(self) -> ChangedStudies:
+        """Return a new observer of the studies."""
+        return ChangedStudies(self._engines, self._scope)
+
+    def studies_with(self, entry: str) -> Iterator[str]:
+        """Yield the studies that have an entry or log of this name, in the order of their UIDs. Reads all."""
+        return (str(uid) for (uid,) in self._read(_WITH, name=checked_name(entry)))
+
+    def is_unfinished(self, study_instance_uid: str) -> bool:
+        """Return whether an object of the study waits or is a dead letter."""
+        return bool(self._read(_UNFINISHED, study=valid_uid(study_instance_uid)))
+
+    def touched(self, study_instance_uid: str) -> float:
+        """Return when the study was made or last decided, by the database's clock; now for an unknown one."""
+        found = self._read(_HAS, study=valid_uid(study_instance_uid))
+        return float(str(found[0][0])) if found else time.time()
+
+    def remove_study(self, study_instance_uid: str) -> None:
+        """Remove a study with all that is of it, in one transaction; its keys go to the list of those to delete."""
+        uid = valid_uid(study_instance_uid)
+        with self._database.transaction():
+            self._write(_REMOVE_OBJECTS, study=uid)
+            if not self._write(_REMOVE, study=uid):
+                raise missing("the store does not have this study")
+
+    def takes_studies(self) -> bool:
+        """Return whether a new study can be written: in a transaction that is undone. Never raises.
+
+        In a batch that has lost its transaction it cannot.
+        """
+        try:
+            with self._database.transaction() as transaction, suppress(_UndoneError), transaction.savepoint():
+                self._make_study(f"2.25.{uuid4().int}")
+                raise _UndoneError
+            return True
+        except OSError as error:
+            logger.warning("the store takes no studies: %s", cause(error))
+            return False
+
+    def _lock(self, uid: str) -> None:
+        while not self._write(_LOCK, study=uid):  # another process may remove it in between
+            self._make_study(uid)

@@ -1,0 +1,134 @@
+"""One study: its objects, assessments, decisions and entries, copied as far as the target lacks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+
+from triage.decision.records import Record
+from triage.spool.instance import ReceivedInstance
+from triage.spool.moving.backdating import Backdating
+from triage.spool.moving.entries import study_pairs
+from triage.spool.moving.errors import MoveError
+from triage.spool.store import Store
+
+_BLOCK = 1 << 20  # bytes
+
+
+@dataclass(frozen=True)
+class MoveTarget:
+    """The store that is filled, and the setting of times in it."""
+
+    store: Store
+    times: Backdating
+
+
+def move_study(source: Store, moved: MoveTarget, uid: str) -> int:
+    """Copy what the target lacks of a study, and return the number of objects. Hold the source's lock of it.
+
+    May be repeated, also after a crash in between and after changes in the source. Raises MoveError for a study that
+    the target has otherwise; OSError.
+    """
+    objects = sorted(set(source.objects_of(uid)))
+    for instance in objects:
+        if moved.store.stored_object(instance) is None:
+            _copy_object(source, moved, instance)
+    if source.has_study(uid):  # not of an object alone that waits
+        _write_results(source, moved, uid, objects)
+    return len(objects)
+
+
+def _write_results(source: Store, moved: MoveTarget, uid: str, objects: Sequence[ReceivedInstance]) -> None:
+    target = moved.store
+    with target.batch() as batch:
+        with target.study_lock(uid):
+            _copy_results(source, target, uid)
+        batch.settle()
+        for instance in objects:
+            if source.is_filed(instance) and not target.is_filed(instance):
+                batch.file(instance)
+    with target.study_lock(uid):
+        for instance in objects:
+            if target.is_filed(instance) and not source.is_filed(instance):  # a recall took it back since
+                target.take_back(instance)
+        for pair in study_pairs(source, target, uid):
+            pair.copy()
+    # Behind the lock: the times may be set in a session of their own.
+    decided_at = source.decided_at(uid) if source.decision(uid) is not None else None
+    moved.times.decided(uid, decided_at, source.touched(uid))
+
+
+def study_differences(source: Store, target: Store, uid: str, *, with_bytes: bool) -> Iterator[str]:
+    """Yield in words what of a study is not the same. ``with_bytes``: compare the digests of every object."""
+    objects = set(source.objects_of(uid))
+    if objects != set(target.objects_of(uid)):
+        yield f"study {uid}: not the same objects"
+    for instance in sorted(objects):
+        yield from _object_differences(source, target, instance, with_bytes)
+    if _by_instance(source, uid) != _by_instance(target, uid):
+        yield f"study {uid}: not the same assessments"
+    if source.history(uid) != target.history(uid):
+        yield f"study {uid}: not the same decisions"
+    for pair in study_pairs(source, target, uid):
+        for name in pair.different():
+            yield f"study {uid}: {'/'.join((*pair.source.place.words, name))} differs"
+
+
+def _object_differences(source: Store, target: Store, instance: ReceivedInstance, with_bytes: bool) -> Iterator[str]:
+    ours, theirs = source.stored_object(instance), target.stored_object(instance)
+    if ours is None or theirs is None:
+        yield f"object {instance.key}: not in both"
+    elif ours.size() != theirs.size():
+        yield f"object {instance.key}: not of the same size"
+    elif with_bytes and digest_of(source, instance) != digest_of(target, instance):
+        yield f"object {instance.key}: other bytes"
+    if source.is_filed(instance) != target.is_filed(instance):
+        yield f"object {instance.key}: tagged in one store alone"
+
+
+def digest_of(store: Store, instance: ReceivedInstance) -> bytes:
+    """Return the SHA-256 of an object's bytes. Raises FileNotFoundError, OSError."""
+    if (stored := store.stored_object(instance)) is None:
+        raise FileNotFoundError(instance.key)
+    digest = sha256()
+    with stored.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+    return digest.digest()
+
+
+def _copy_object(source: Store, moved: MoveTarget, instance: ReceivedInstance) -> None:
+    if (stored := source.stored_object(instance)) is None:
+        raise FileNotFoundError(instance.key)
+    upload = moved.store.begin_upload()
+    try:
+        with stored.open("rb") as file:
+            while block := file.read(_BLOCK):
+                upload.write(memoryview(block))
+        moved.store.keep(upload, instance)
+        moved.times.received(instance, stored.received_at())
+    finally:
+        upload.discard()
+
+
+def _copy_results(source: Store, target: Store, uid: str) -> None:
+    """Write the assessments and decisions that the target lacks. Hold the target's lock of the study."""
+    there = _by_instance(target, uid)
+    for instance, assessment in _by_instance(source, uid).items():
+        if there.get(instance) != assessment:
+            target.write_assessment(instance, assessment)
+    ours, theirs = source.history(uid), target.history(uid)
+    if ours[: len(theirs)] != theirs:
+        raise MoveError(
+            f"study {uid} has other decisions in {target.name}: that store has been in use. Move into an empty one"
+        )
+    for decision in ours[len(theirs) :]:
+        target.write_decision(uid, decision)
+
+
+def _by_instance(store: Store, uid: str) -> dict[ReceivedInstance, Record]:
+    return {
+        ReceivedInstance(uid, str(each["sop_instance_uid"]), str(each["content_digest"])): each
+        for each in store.assessments(uid)
+    }
