@@ -57,7 +57,7 @@ def test_nothing_that_is_loaded_with_the_service_is_torch() -> None:
 def test_the_package_and_the_listener_wait_for_none_of_the_heavy_libraries() -> None:
     loaded = loaded_by([ROOT / "triage/__init__.py", ROOT / "triage/service/listen.py"])
     assert {"triage", "triage.service.listen"} <= loaded
-    assert not loaded & {"onnxruntime", "redis", "highdicom", "cryptography"}
+    assert not loaded & {"onnxruntime", "redis", "highdicom", "cryptography", "pg8000", "sqlalchemy"}
 
 
 def test_onnx_is_needed_by_the_wrapping_of_networks_alone() -> None:

@@ -35,9 +35,10 @@ class PostgresServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        if self._as_user:
-            shutil.chown(self.folder, "postgres", "postgres")
-        self._initialise()
+        self.own_folder()
+        self.program(
+            "initdb", "--username", USER, "--auth", "trust", "--no-sync", "--encoding=UTF8", "--locale=C.UTF-8"
+        )
         # Tests stop processes, and cut no power.
         self.settings = {"fsync": "off", "max_connections": "60", "wal_level": "replica"}
         self.start()
@@ -74,21 +75,45 @@ class PostgresServer:
     def new_database(self) -> str:
         """Make an empty database, and return its name."""
         name = f"test_{uuid4().hex[:12]}"
-        connection = Connection(self.address("postgres"))
-        try:
-            connection.command(f"CREATE DATABASE {name}")
-        finally:
-            connection.close()
+        self.command(f"CREATE DATABASE {name}")
         return name
 
     def set(self, name: str, value: str) -> None:
         """Change a setting that needs no restart, for all sessions."""
-        connection = Connection(self.address("postgres"))
+        self.command(f"ALTER SYSTEM SET {name} TO {value}")
+        self.command("SELECT pg_reload_conf()")
+
+    def command(self, sql: str, database: str = "postgres") -> None:
+        """Run one statement that may stand in no transaction."""
+        connection = Connection(self.address(database))
         try:
-            connection.command(f"ALTER SYSTEM SET {name} TO {value}")
-            connection.command("SELECT pg_reload_conf()")
+            connection.command(sql)
         finally:
             connection.close()
+
+    @contextmanager
+    def standby(self) -> Iterator[PostgresServer]:
+        """A second server that follows this one, and that its commits wait for."""
+        other = PostgresServer()
+        other.own_folder()
+        source = f"host=127.0.0.1 port={self.port} user={USER} application_name=standby"
+        other.program("pg_basebackup", "--dbname", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        other.settings = self.settings
+        try:
+            other.start()
+            self.set("synchronous_standby_names", "'standby'")
+            in_step = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
+            wait_for(lambda: self.run(in_step), "the standby to be in step")
+            yield other
+        finally:
+            other.stop(signal.SIGQUIT)
+            shutil.rmtree(other.folder, ignore_errors=True)
+
+    def promote(self) -> None:
+        """Make a standby a primary, which waits for no other."""
+        self.run("SELECT pg_promote()")
+        self.set("synchronous_standby_names", "''")
+        wait_for(lambda: self.run("SELECT NOT pg_is_in_recovery()") == [[True]], "the standby to be the primary")
 
     def own_file(self, name: str, content: bytes) -> None:
         """Write a file of its folder that it alone can read."""
@@ -114,9 +139,14 @@ class PostgresServer:
         """The address of a database."""
         return DatabaseAddress("127.0.0.1", database, USER, self.port, tls=False, **others)  # type: ignore[arg-type]
 
-    def _initialise(self) -> None:
-        arguments = ["--username", USER, "--auth", "trust", "--no-sync", "--encoding", "UTF8", "--locale", "C.UTF-8"]
-        command = [*self._as_user, str(_PROGRAMS[-1] / "initdb"), "--pgdata", str(self.folder / "data"), *arguments]
+    def own_folder(self) -> None:
+        """Give the folder to the user that runs the server."""
+        if self._as_user:
+            shutil.chown(self.folder, "postgres", "postgres")
+
+    def program(self, name: str, *arguments: str) -> None:
+        """Run a program of PostgreSQL's on the data of this server."""
+        command = [*self._as_user, str(_PROGRAMS[-1] / name), "--pgdata", str(self.folder / "data"), *arguments]
         ran = subprocess.run(command, capture_output=True, timeout=120)
         assert ran.returncode == 0, ran.stdout + ran.stderr
 

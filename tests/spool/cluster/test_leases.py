@@ -98,7 +98,6 @@ class TestAPausedHolder:
                 assert process.line() == str(errno.ECONNRESET)
         assert store.history("1.2.3") == []
 
-
     def test_a_lease_that_is_taken_is_lost_to_the_next_statement(self, cluster: Cluster):
         store = cluster.open(lease_s=600.0)  # no renewal tells it in between
         with store.workers.hold("worker-1"):

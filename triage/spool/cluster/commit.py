@@ -35,15 +35,17 @@ def commit(connection: Connection, pool: ConnectionPool, timeout_s: float) -> No
 
 
 def _end_wait(pid: object, pool: ConnectionPool) -> str:
-    """End a session's wait for a standby, which holds the locks of its rows, and return why the commit is late."""
+    """End a session whose commit is late, and return why it is.
+
+    Left alone, it would hold the locks of its rows for as long as the standby is away, also without us. If it does not
+    wait for the standby yet, it will not when it comes to that.
+    """
     try:
         asking = pool.borrow()
         try:
             found = asking.run("SELECT wait_event FROM pg_stat_activity WHERE pid = CAST(:pid AS int)", pid=str(pid))
-            if found != [["SyncRep"]]:
-                return _SLOW
-            asking.run("SELECT pg_cancel_backend(CAST(:pid AS int))", pid=str(pid))
-            return _STANDBY
+            asking.run("SELECT pg_terminate_backend(CAST(:pid AS int))", pid=str(pid))
+            return _STANDBY if found == [["SyncRep"]] else _SLOW
         finally:
             pool.give_back(asking)
     except OSError as error:

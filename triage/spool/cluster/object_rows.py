@@ -62,16 +62,24 @@ class ObjectRows(Rows):
     def keep(self, upload: Upload, instance: ReceivedInstance) -> bool:
         """Put the bytes into the bucket and then the row into the database; see ``Objects``."""
         part, names = upload_of(upload), _names(instance)
-        # What is here is confirmed by a transaction of our own: the one that wrote it may wait for a standby still, and
-        # the sender must not be told of it before.
-        with self._database.apart():
-            if self._write(_CONFIRM, **names):
-                return False
+        if self._is_here(names):
+            return False
         with self._uploads.put(part, instance.content_digest) as (key, _):
             new = bool(self._write(_STORE, key=key, size=part.size, **names))
             settle = self._uploads.done if new else self._uploads.superfluous
             settle(key)
         return new
+
+    def _is_here(self, names: dict[str, Value]) -> bool:
+        """Return whether the store has this content, durably.
+
+        It is confirmed by a transaction of our own: the one that wrote it may wait for a standby still, and the sender
+        must not be told of it before. That of a study which is being removed at this moment is not here.
+        """
+        if not self._read(_FIND, **names):
+            return False
+        with self._database.apart():
+            return bool(self._write(_CONFIRM, **names))
 
     def set_aside(self, upload: Upload, why: str) -> None:
         """Keep an unparsable object in the bucket and its reason in the database. Raises OSError."""
