@@ -358,8 +358,12 @@ class TestTls:
             assert raised.value.errno == errno.EPROTO
 
     def test_a_file_of_authorities_that_is_not_there_is_told_at_once(self, tmp_path: Path):
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError, match="file of authorities"):
             S3Bucket(BucketAddress("https://127.0.0.1:1", "b", "a", "b", ca_file=tmp_path / "none.pem"))
+        (tmp_path / "odd.pem").write_text("no certificate")
+        with pytest.raises(OSError, match=r"odd\.pem cannot be read") as raised:
+            S3Bucket(BucketAddress("https://127.0.0.1:1", "b", "a", "b", ca_file=tmp_path / "odd.pem"))
+        assert raised.value.errno == errno.EINVAL
 
 
 class TestTrial:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from triage.errors import cause
+from triage.runtime.extras import what_to_install
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.check.places import writable
 from triage.settings.sections.spool import SpoolSettings
@@ -24,7 +25,11 @@ def check_cluster(address: ClusterAddress, limits: SpoolSettings) -> Iterator[Ch
 def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[CheckResult]:
     database = address.database
     name = f"{database.host}:{database.port}/{database.database}"
-    store = store_at(address)
+    try:
+        store = store_at(address)
+    except ModuleNotFoundError as error:
+        yield failed("database", what_to_install(error, "store.kind = postgres+s3") or str(error))
+        return
     try:
         if not store.exists():
             store.oldest_waiting()  # raises for the reason

@@ -6,6 +6,7 @@ address (docs/adr/0074).
 
 from __future__ import annotations
 
+import errno
 import http.client
 import os
 import select
@@ -39,7 +40,7 @@ class Endpoint:
         parts = urlsplit(url)
         self.host = parts.netloc
         self._name, self._port, self._timeout_s = parts.hostname or "", parts.port, timeout_s
-        self._context = ssl.create_default_context(cafile=ca_file) if parts.scheme == "https" else None
+        self._context = _trusting(ca_file) if parts.scheme == "https" else None
         self._process = os.getpid()
         self._idle: deque[http.client.HTTPConnection] = deque()
 
@@ -123,6 +124,14 @@ def _send(
     with suppress(BrokenPipeError, ConnectionResetError):
         for block in body:
             connection.send(block)
+
+
+def _trusting(ca_file: Path | None) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except OSError as error:
+        number = errno.EINVAL if isinstance(error, ssl.SSLError) else error.errno or errno.EIO
+        raise OSError(number, f"the file of authorities {ca_file} cannot be read: {os.strerror(number)}") from error
 
 
 def _is_open(connection: http.client.HTTPConnection) -> bool:
