@@ -275,6 +275,16 @@ def test_another_name_than_ours_is_not_answered(redis_server: RedisServer, spool
             assert ask.get("/api/worklist", headers={"Host": host}).status_code == 200
 
 
+def test_what_is_scraped_answers_to_any_address_and_to_no_other_name(redis_server: RedisServer, spool: Spool):
+    with web(redis_server, spool) as ask:
+        for path in ("/metrics", "/healthz", "/readyz"):
+            for host in ("10.244.1.7:8080", "[2001:db8::7]:8080"):
+                assert ask.get(path, headers={"Host": host}).status_code == 200
+            for host in ("evil.example", "10.244.1.7.evil.example", ""):
+                assert ask.get(path, headers={"Host": host}).status_code in (400, 421)
+        assert ask.get("/api/worklist", headers={"Host": "10.244.1.7:8080"}).status_code == 421
+
+
 def test_a_host_that_others_can_reach_may_have_any_name():
     assert known_hosts("0.0.0.0") == frozenset()
     assert "localhost" in known_hosts("127.0.0.1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +26,7 @@ SECURITY_HEADERS = {
     "Cache-Control": "no-store",
 }
 STREAM = "/api/changes"
+_MONITORING = frozenset({"/metrics", "/healthz", "/readyz"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -61,13 +63,18 @@ class KnownHosts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle a request, or refuse it with 421."""
-        if scope["type"] == "http" and self.hosts and host_name(Headers(scope=scope).get("host", "")) not in self.hosts:
+        if scope["type"] == "http" and self.hosts and not self._answers(scope):
             response = problem(
                 421, f"use one of the names {', '.join(sorted(self.hosts))}, or add the name to web.names"
             )
             await response(scope, receive, send)
             return
         await self.app(scope, receive, send)
+
+    def _answers(self, scope: Scope) -> bool:
+        host = host_name(Headers(scope=scope).get("host", ""))
+        # Prometheus asks a container by its address, whatever names people know; rebinding is of a name.
+        return host in self.hosts or (scope["path"] in _MONITORING and _is_address(host))
 
 
 @dataclass(frozen=True)
@@ -165,6 +172,14 @@ class RequestMetrics:
             self.metrics.http_requests.labels(route, str(status)).inc()
             if route != STREAM:  # a stream lasts as long as its page is open
                 self.metrics.http_duration.labels(route).observe(time.perf_counter() - started)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def host_name(host: str) -> str:
