@@ -254,6 +254,24 @@ class TestStudies:
             store.study_entries("1.2.3").put("state", "{}")
         assert store.study_entries("1.2.3").get("state") == b"{}"
 
+    def test_others_are_told_of_what_is_durable(self, store: Store, opened: Callable[[], Store]):
+        told: list[object] = []
+        with store.study_lock("1.2.3"):
+            store.study_entries("1.2.3").append("acts", {"n": 1})
+            store.when_durable("1.2.3", lambda: told.append(opened().study_entries("1.2.3").records("acts")))
+        assert told == [[{"n": 1}]]
+        store.when_durable("1.2.3", lambda: told.append(2))
+        assert told[1:] == [2]
+
+    def test_what_was_written_stays_if_others_cannot_be_told(self, store: Store, opened: Callable[[], Store]):
+        def fail() -> None:
+            raise ZeroDivisionError
+
+        with pytest.raises(ZeroDivisionError), store.study_lock("1.2.3"):
+            store.study_entries("1.2.3").append("acts", {"n": 1})
+            store.when_durable("1.2.3", fail)
+        assert opened().study_entries("1.2.3").records("acts") == [{"n": 1}]
+
     def test_changes_are_told_once_all_are_known(self, store: Store):
         changes = store.study_changes()
         assert [uid for uids in changes.changed().values() for uid in uids] == []

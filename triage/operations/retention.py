@@ -92,9 +92,8 @@ def remove_old(
     """Remove studies that were tagged longer ago than the retention and have left the list.
 
     A study stays while an object of it waits, is dead or is undelivered, and for a time while a case of it has to be
-    judged. A call looks at a bounded number, in turn, so
-    that studies that have to stay do not block the others, and removes a bounded number. Return the number removed, and
-    the number as old that was left in the last whole round.
+    judged. A call looks at a bounded number, in turn, so that studies that have to stay do not block the others, and
+    removes a bounded number. Return the number removed, and the number as old that was left in the last whole round.
     """
     before, turns = limits.now - limits.retention_days * _DAY_S, turns or RetentionTurns()
     turn, ended = turns.next(spool)

@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -158,6 +158,10 @@ class Spool(ObjectFiles, ResultFiles):
         """
         with file_lock(self.study_folder(study_instance_uid) / ".lock", blocking=True):
             yield
+
+    def when_durable(self, study_instance_uid: str, act: Callable[[], None]) -> None:
+        """Call ``act`` now: entries are durable when they are written."""
+        act()
 
     def study_uids(self) -> Iterator[str]:
         """Yield every study that has a folder."""

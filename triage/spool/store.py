@@ -7,7 +7,7 @@ UID.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
@@ -134,6 +134,13 @@ class Studies(Protocol):
         """Hold the lock of a study, exclusive among all processes; released if the process dies.
 
         There is a study to write into while it is held, even if it was removed before.
+        """
+
+    def when_durable(self, study_instance_uid: str, act: Callable[[], None]) -> None:
+        """Call ``act`` under the study's lock once what was written under it is durable: for what others are told.
+
+        That is now, or at the end of the lock or batch that the thread is in, in a lock taken anew: ``act`` reads again
+        what it tells. Its errors are raised from there; what was written stays.
         """
 
     def study_uids(self) -> Iterator[str]:

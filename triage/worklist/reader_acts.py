@@ -104,7 +104,7 @@ def mark(spool: Store, index: Worklist, study_instance_uid: str, marking: Markin
     """
     with _tagged(spool, study_instance_uid) as decision:
         if known := repeated(acts_of(spool, study_instance_uid), marking):
-            _follow(spool, index, decision)  # the list may not have followed
+            _follow(spool, index, study_instance_uid)  # the list may not have followed
             return known
         check_shown(marking.seen, decision["revision"])
         act = _act_of(marking, decision)
@@ -132,7 +132,7 @@ def undo(spool: Store, index: Worklist, study_instance_uid: str, marking: Markin
         act = repeated(acts, taking_back) or _act_of(taking_back, decision)
         if act not in acts:
             append_act(spool, decision["study_instance_uid"], act)
-        _follow(spool, index, decision)
+        _follow(spool, index, study_instance_uid)
     return act
 
 
@@ -148,7 +148,7 @@ def record_notice(spool: Store, index: Worklist, study_instance_uid: str, notice
         for known in acts_of(spool, study_instance_uid):
             if _is_of(known, notice):
                 if leaving_act(acts_of(spool, study_instance_uid)) == known:  # the list may not have followed
-                    _update_index(index, decision, known)
+                    _follow(spool, index, study_instance_uid)
                 return known, False
         act = _act_of_notice(_judge(spool, decision, notice), decision, notice)
         _record(spool, index, decision, act)
@@ -169,7 +169,7 @@ def record_early_notice(
         for known in acts:
             if known.act is Act.READ and (known.source, known.revision) == (notice.source, decision["revision"]):
                 if leaving_act(acts) == known:  # the list may not have followed
-                    _update_index(index, decision, known)
+                    _follow(spool, index, study_instance_uid)
                 return None
         if any(each.act is Act.UNREAD for each in acts) or not covers():
             return None
@@ -188,7 +188,7 @@ def expire(spool: Store, index: Worklist, study_instance_uid: str, before: float
             return False
         last = leaving_act(acts_of(spool, study_instance_uid))
         if last and last.revision == decision["revision"]:
-            _update_index(index, decision, last)
+            _follow(spool, index, study_instance_uid)
             return False
         act = ReaderAct(Act.EXPIRED, now, "", Via.EXPIRY, decision["revision"], decision["tag"])
         _record(spool, index, decision, act)
@@ -236,26 +236,26 @@ def _act_of(marking: Marking, decision: Record) -> ReaderAct:
 
 
 def _record(spool: Store, index: Worklist, decision: Record, act: ReaderAct) -> None:
-    append_act(spool, decision["study_instance_uid"], act)
-    _update_index(index, decision, act)
-
-
-def _follow(spool: Store, index: Worklist, decision: Record) -> None:
-    """Have the list say what the acts say of the present result."""
     uid = decision["study_instance_uid"]
-    last = leaving_act(acts_of(spool, uid))
-    if decision.get("silent"):
+    append_act(spool, uid, act)
+    if act.act in (*LEAVING, Act.UNREAD):
+        _follow(spool, index, uid)
+
+
+def _follow(spool: Store, index: Worklist, study_instance_uid: str) -> None:
+    """Have the list say what the acts say of the present result, once they are durable. Hold the study's lock."""
+    spool.when_durable(study_instance_uid, lambda: _show(spool, index, study_instance_uid))
+
+
+def _show(spool: Store, index: Worklist, study_instance_uid: str) -> None:
+    decision = spool.decision(study_instance_uid)
+    if decision is None or decision.get("silent"):  # removed meanwhile, or not indexed
         return
+    last = leaving_act(acts_of(spool, study_instance_uid))
     if last is not None and last.revision == decision["revision"]:
-        update_index(index, uid, last)
+        update_index(index, study_instance_uid, last)
     else:
-        index.unread(uid)
-
-
-def _update_index(index: Worklist, decision: Record, act: ReaderAct) -> None:
-    """Call ``update_index``, except for a silent study, which is not indexed."""
-    if not decision.get("silent"):
-        update_index(index, decision["study_instance_uid"], act)
+        index.unread(study_instance_uid)
 
 
 def _is_of(act: ReaderAct, notice: ReadNotice) -> bool:

@@ -18,7 +18,7 @@ from tests.support.wait import wait_for
 from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
 from triage.model.session import ModelSession
-from triage.operations.retention import remove_old
+from triage.operations.retention import AgeLimits, remove_old
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import FailedInstance
 from triage.spool.cluster.cluster_store import ClusterStore
@@ -70,10 +70,33 @@ def test_a_study_is_received_scored_read_and_removed(
     index = Worklist(redis_server.client())
     read(store, index, uids[0])
     assert [act.act for act in reader_acts.acts_of(store, uids[0])] == [Act.READ]
-    assert remove_old(store, index, 1.0, time.time() + 10 * DAY) == (1, 1)  # the other one is unread
+    assert remove_old(store, index, AgeLimits(time.time() + 10 * DAY, 1.0)) == (1, 1)  # the other one is unread
     assert list(store.study_uids()) == uids[1:] and len(cluster.keys()) == 2
     store.remove_old_parts(time.time())
     assert len(cluster.keys()) == 1
+
+
+def test_a_study_stays_on_the_list_until_its_reading_is_durable(
+    bench: Bench, store: ClusterStore, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
+):
+    bench.score(a_chest(0))
+    uid = bench.only().study_instance_uid
+    index = Worklist(redis_server.client())
+    index.put_all([bench.only()])
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    with monkeypatch.context() as refusing, pytest.raises(OSError, match="read-only"):
+        refusing.setattr("triage.spool.cluster.transactions.commit", refuse)
+        read(store, index, uid)
+    assert reader_acts.acts_of(store, uid) == [] and listed(index) == [uid]
+    read(store, index, uid)
+    assert listed(index) == []
+
+
+def listed(index: Worklist) -> list[str]:
+    return [each.study_instance_uid for each in index.page(None, 10, time.time()).entries]
 
 
 def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
@@ -91,7 +114,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
         wait_for(lambda: cluster.server.run(waits), "the worker to wait for the study")
 
     retention = _Retention(redis_server, until_the_worker_waits_for_the_study)
-    assert remove_old(store, retention, 1.0, time.time() + 10 * DAY) == (1, 0)
+    assert remove_old(store, retention, AgeLimits(time.time() + 10 * DAY, 1.0)) == (1, 0)
     working.join(60)
     assert failed == []
     assert {each["age_years"] for each in store.assessments(uid)} == {50.0, 3.0}

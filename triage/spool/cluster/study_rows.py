@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from uuid import uuid4
 
@@ -56,6 +56,18 @@ class StudyRows(ResultRows):
         with self._database.transaction():
             self._lock(uid)
             yield
+
+    def when_durable(self, study_instance_uid: str, act: Callable[[], None]) -> None:
+        """Call ``act`` after the COMMIT of the thread's transaction, in a lock of the study of its own."""
+
+        def locked() -> None:
+            with self.study_lock(study_instance_uid):
+                act()
+
+        if (current := self._database.current()) is None:
+            locked()
+        else:
+            current.afterwards.append(locked)
 
     def study_uids(self) -> Iterator[str]:
         """Yield every study."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -36,6 +36,8 @@ class Transaction:
         self._connection: Connection | None = None
         self._begun = self._failed = False
         self._depth = 0
+        self.afterwards: list[Callable[[], None]] = []
+        """What is to be done once all of it is committed."""
 
     def run(self, sql: str, **values: Value) -> list[Row]:
         """Run a statement in the open transaction, begun if there is none. Raises OSError."""
@@ -61,13 +63,14 @@ class Transaction:
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         """Undo what the block wrote, and nothing else, if it raises."""
-        name = f"s{self._depth}"
+        name, before = f"s{self._depth}", len(self.afterwards)
         self._command(f"SAVEPOINT {name}")
         self._depth += 1
         try:
             yield
             self._command(f"RELEASE SAVEPOINT {name}")
         except BaseException:
+            del self.afterwards[before:]
             self._undo(name)
             raise
         finally:
@@ -154,7 +157,10 @@ class Database:
 
     @contextmanager
     def apart(self) -> Iterator[Transaction]:
-        """Begin a transaction that is committed at the end of the block, also within another one of the thread."""
+        """Begin a transaction that is committed at the end of the block, also within another one of the thread.
+
+        What is to be done afterwards is done then, and its errors are raised: what was written stays.
+        """
         outer = self.current()
         transaction = Transaction(self._pool, self._fence, self._address.commit_timeout_s)
         self._threads.transaction = transaction
@@ -164,3 +170,5 @@ class Database:
         finally:
             self._threads.transaction = outer
             transaction.close()
+        for act in transaction.afterwards:
+            act()
