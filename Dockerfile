@@ -1,4 +1,5 @@
 # docker build --target cpu -t cxr-triage:cpu .    or --target gpu. The models in models/ are part of the image.
+# For a store in PostgreSQL and S3: --build-arg CPU_PINS=serve-cpu-cluster.txt, or GPU_PINS=serve-gpu-cluster.txt.
 # `make image-digests` says which python:3.11-slim that is, for whoever wants the same one again.
 ARG PYTHON_IMAGE=python:3.11-slim
 
@@ -17,14 +18,16 @@ RUN pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels /bui
 
 # The pins before our wheel: a change of our code leaves their layer as it is.
 FROM build AS build-cpu
-COPY requirements/serve-cpu.txt /build/requirements.txt
+ARG CPU_PINS=serve-cpu.txt
+COPY requirements/${CPU_PINS} /build/requirements.txt
 RUN pip install --require-hashes --only-binary=:all: -r /build/requirements.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl && pip uninstall --yes pip
 
 # CUDA and cuDNN come as wheels; the host gives the driver alone (NVIDIA Container Toolkit).
 FROM build AS build-gpu
-COPY requirements/serve-gpu.txt /build/requirements.txt
+ARG GPU_PINS=serve-gpu.txt
+COPY requirements/${GPU_PINS} /build/requirements.txt
 RUN pip install --require-hashes --only-binary=:all: -r /build/requirements.txt
 COPY --from=wheel /wheels /wheels
 RUN pip install --no-deps /wheels/*.whl && pip uninstall --yes pip

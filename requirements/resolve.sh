@@ -10,4 +10,6 @@ compile() {
 }
 compile --extra cpu --extra oidc -o requirements/serve-cpu.txt
 compile --extra gpu --extra oidc -o requirements/serve-gpu.txt
+compile --extra cpu --extra oidc --extra cluster -o requirements/serve-cpu-cluster.txt
+compile --extra gpu --extra oidc --extra cluster -o requirements/serve-gpu-cluster.txt
 compile --extra cpu --extra oidc --extra cluster --extra dev --extra train-base --extra validate --extra imagenet -o requirements/dev.txt

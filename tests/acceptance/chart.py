@@ -187,6 +187,7 @@ def test_the_settings_file_and_the_variables_of_each_pod_are_settings(
         mounted = {each["mountPath"] for each in container["volumeMounts"]}
         assert not password or str(Path(password).parent) in mounted
         variables.pop("ORT_DISABLE_TELEMETRY")
+        variables |= {"TRIAGE_S3_ACCESS_KEY": "of a Secret", "TRIAGE_S3_SECRET_KEY": "of a Secret"}
         read = load(path, variables)
         ports = {each["name"]: each["containerPort"] for each in container["ports"]}
         assert ports["http"] == metrics_port(read, container["args"][0]), name

@@ -26,7 +26,13 @@ settings: |
 """
 CLUSTER = (
     SETTINGS
-    + """
+    + """  [postgres]
+  host = "db.data.svc"
+  database = "triage"
+  user = "triage"
+  [s3]
+  endpoint = "https://s3.data.svc:9000"
+  bucket = "radiographs"
 store: {kind: postgres+s3}
 listen: {replicas: 3, tls: true}
 work: {replicas: 4}

@@ -31,8 +31,8 @@
 {{- if and (eq .target "work-gpu") (not $v.workGpu.enabled) -}}{{- fail "autoscaling.keda.target = work-gpu needs workGpu.enabled" -}}{{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if regexMatch "(?m)^([^#\n]*[\\s.{,])?(password|secret|chat_url|quiet_chat_url)\\s*=" $v.settings -}}
-{{- fail "settings: a secret does not belong into values, which end in a ConfigMap. Put it into a Secret, name that in secretFiles, and its file in settings: password_file, secret_file, chat_url_file, quiet_chat_url_file" -}}
+{{- if regexMatch "(?m)^([^#\n]*[\\s.{,])?(password|secret|access_key|secret_key|chat_url|quiet_chat_url)\\s*=" $v.settings -}}
+{{- fail "settings: a secret does not belong into values, which end in a ConfigMap. Put it into a Secret, name that in secretFiles, and its file in settings: password_file, secret_file, access_key_file, secret_key_file, chat_url_file, quiet_chat_url_file" -}}
 {{- end -}}
 {{- if regexMatch "(?m)^\\s*redis\\.url\\s*=|^\\s*\\[redis\\][^\\[]*\n\\s*url\\s*=" $v.settings -}}
 {{- fail "settings: redis.url and redis.passwordSecret of the values say where Redis is" -}}

@@ -67,8 +67,9 @@ spec:
         - {name: TRIAGE_REDIS_PASSWORD_FILE, value: /run/secrets/redis/{{ $v.redis.passwordSecret.key }}}
         {{- end }}
         {{- if $cluster }}
-        # Where nothing can be written: a release or a settings file without the other store ends at the start. A spool in
-        # a pod's own folder would be lost with the pod.
+        - {name: TRIAGE_STORE_KIND, value: postgres+s3}
+        # Where nothing can be written: a release without that store ends at the start. A spool in a pod's own folder would
+        # be lost with the pod.
         - {name: TRIAGE_SPOOL_PATH, value: /srv/triage/no-spool-of-files}
         {{- end }}
         # Where the canary finds listen.
