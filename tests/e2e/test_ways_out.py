@@ -23,7 +23,7 @@ from tests.support.certificates import authority
 from tests.support.dicom_peer import running_listener
 from tests.support.mllp_listener import acknowledging, mllp_listener
 from tests.support.model_folders import write_model
-from tests.support.receivers import Orthanc, free_port, orthanc
+from tests.support.receivers import Orthanc, free_port, listens, orthanc
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for
 from triage.channels.registry import channel_of
@@ -83,7 +83,8 @@ def the_service(folder: Path, port: int, settings: str) -> Iterator[None]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TRIAGE_")}
     process = subprocess.Popen([sys.executable, "-m", "triage.cli", "--config", str(config), "up"], env=environment)
     try:
-        wait_for(lambda: ready(worker) or process.poll() is not None, "the worker", timeout_s=120)
+        begun = "the worker and the listener"
+        wait_for(lambda: (ready(worker) and listens(port)) or process.poll() is not None, begun, timeout_s=120)
         yield
     finally:
         process.send_signal(signal.SIGTERM)

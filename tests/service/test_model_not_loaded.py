@@ -21,7 +21,7 @@ def test_the_other_models_go_on_and_its_images_are_not_assessed(
     write_model(tmp_path / "models", "tiny-adult", bias=-10)
     write_model(tmp_path / "models", "tiny-child", age_from=1, age_below=6, **{fault: True})
     (port,) = free(1)
-    settings = {"worker_metrics_port": str(port), "worker_load_timeout_s": "4", "worker_threads": "1"}
+    settings = {"worker_metrics_port": str(port), "worker_load_timeout_s": "10", "worker_threads": "1"}
     with roles(tmp_path, redis_server.url, tmp_path / "models", **settings) as running:
         running.start("work")
         wait_for(lambda: "loading the models" in fetch(port, "/readyz")[1], "the worker to say what it does", 60.0)
@@ -46,7 +46,7 @@ def test_one_in_shadow_that_does_not_load_decides_nothing_and_is_told(
     write_model(tmp_path / "models", "trial", endless_load=True)
     (port,) = free(1)
     settings = {
-        "worker_metrics_port": str(port), "worker_load_timeout_s": "4", "worker_threads": "1", "models_shadow": "trial",
+        "worker_metrics_port": str(port), "worker_load_timeout_s": "10", "worker_threads": "1", "models_shadow": "trial",
     }  # fmt: skip
     with roles(tmp_path, redis_server.url, tmp_path / "models", **settings) as running:
         running.start("work")
