@@ -11,6 +11,7 @@ from typing import TextIO
 logger = logging.getLogger(__name__)
 
 _QUOTING = ("pydicom", "pynetdicom", "highdicom")
+_TALKATIVE = ("alembic", "sqlalchemy")  # each step of opening the shared store; a statement's values, if told to
 _NAMED_BY_FILE = ("hl7", ("containers", "util"))  # its loggers have the names of these files
 
 
@@ -19,6 +20,8 @@ def silence_libraries() -> None:
     warnings.showwarning = _log_warning
     for name in (*_QUOTING, *_files(*_NAMED_BY_FILE)):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def _files(package: str, modules: tuple[str, ...]) -> list[str]:
