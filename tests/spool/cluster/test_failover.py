@@ -16,6 +16,7 @@ from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
 from tests.support.cluster import Cluster, new_cluster
 from tests.support.postgres_server import PostgresServer
 from tests.support.small_disk import mounted
+from tests.support.wait import wait_for
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.opening import open_cluster
 
@@ -54,6 +55,9 @@ def test_a_standby_can_be_read_and_takes_nothing(own_server: PostgresServer, tmp
     with own_server.standby() as standby:
         assert receive(cluster.open(), A)
         database = replace(cluster.address.database, port=standby.port)
+        # A commit waits until the standby has it on its disk, not until it shows it.
+        shown = "SELECT count(*) FROM object"
+        wait_for(lambda: standby.run(shown, database.database) == [[1]], "the standby to show it")
         other = open_cluster(replace(cluster.address, database=database), cluster.bucket)
         assert isinstance(other, ClusterStore)
         cluster.opened.append(other)

@@ -37,6 +37,28 @@ def setting(cluster: Cluster, name: str, value: str) -> Iterator[None]:
         wait_for(lambda: cluster.server.run(in_force) != [[value.strip("'")]], f"{name} to be reset")
 
 
+@contextmanager
+def missing_standby(cluster: Cluster) -> Iterator[None]:
+    """Have commits wait for a standby that is away: from when they do, which is not when the setting is read."""
+    with setting(cluster, "synchronous_standby_names", "'missing'"):
+        wait_for(lambda: commit_waits(cluster), "commits to wait for the standby")
+        yield
+
+
+def commit_waits(cluster: Cluster) -> bool:
+    probe = Connection(cluster.server.address("postgres"))
+    try:
+        probe.command("SELECT pg_logical_emit_message(true, 'probe', '')", 0.5)
+        return False
+    except TimeoutError:
+        cluster.server.run("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        wait_for(lambda: cluster.server.run(waiting) == [], "the probe to end")
+        return True
+    finally:
+        probe.close()
+
+
 def number_of(act: Callable[[], object]) -> int | None:
     with pytest.raises(OSError) as caught:
         act()
@@ -179,7 +201,7 @@ class TestStandby:
     def test_a_commit_without_its_standby_is_told_as_not_written_and_may_be_there(self, cluster: Cluster):
         store = cluster.open(commit_timeout_s=2.0)
         receive(store, A)
-        with setting(cluster, "synchronous_standby_names", "'missing'"):
+        with missing_standby(cluster):
             with pytest.raises(TimeoutError, match="standby"):
                 tag(store, A)
             # It is there, on the primary alone, and its locks are free.
@@ -206,7 +228,7 @@ class TestStandby:
                 outcome.append(str(error))
 
         waits = "FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
-        with setting(cluster, "synchronous_standby_names", "'missing'"):
+        with missing_standby(cluster):
             thread = threading.Thread(target=write)
             thread.start()
             wait_for(lambda: cluster.server.run(f"SELECT 1 {waits}"), "the commit to wait")

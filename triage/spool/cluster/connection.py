@@ -7,7 +7,8 @@ import os
 import select
 import socket
 import ssl
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pg8000.native
@@ -43,11 +44,11 @@ class Connection:
         self._prepared: dict[str, pg8000.native.PreparedStatement] = {}
         self.broken = False
         try:
-            arguments = session_arguments(address)
-            self._socket: socket.socket = arguments["sock"]
-            self._session = pg8000.native.Connection(**arguments)
-            self._socket.settimeout(self._answer_s)
-            ((self.pid, _),) = self._session.run(_SETUP)
+            with session_arguments(address) as arguments:
+                self._socket: socket.socket = arguments["sock"]
+                self._session = pg8000.native.Connection(**arguments)
+                self._socket.settimeout(self._answer_s)
+                ((self.pid, _),) = self._session.run(_SETUP)
         except DRIVER_ERRORS as error:
             raise as_os_error(error) from error
 
@@ -120,24 +121,40 @@ def _connected(address: DatabaseAddress) -> socket.socket:
     # A host that is gone says nothing: its kernel's silence ends the wait as our own timeouts do.
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if not address.tls:
-        return connected
+    return connected
+
+
+def _with_tls(connected: socket.socket, address: DatabaseAddress) -> socket.socket:
     connected.sendall(_SSL_REQUEST)
     if connected.recv(1) != b"S":
-        connected.close()
         raise OSError(errno.EPROTO, "its server speaks no TLS")
     context = ssl.create_default_context(cafile=address.ca_file)
     return context.wrap_socket(connected, server_hostname=address.host)
 
 
-def session_arguments(address: DatabaseAddress) -> dict[str, Any]:
-    """Return the driver's arguments for a session that is connected now. Raises OSError."""
+@contextmanager
+def session_arguments(address: DatabaseAddress) -> Iterator[dict[str, Any]]:
+    """Yield the driver's arguments for a session that is connected now; its socket is closed if the block raises.
+
+    Raises OSError.
+    """
+    connected = _connected(address)
+    try:
+        if address.tls:
+            connected = _with_tls(connected, address)
+        yield _arguments(address, connected)
+    except BaseException:
+        connected.close()
+        raise
+
+
+def _arguments(address: DatabaseAddress, connected: socket.socket) -> dict[str, Any]:
     statement_ms = str(int(address.statement_timeout_s * 1000))
     return {
         "user": address.user,
         "database": address.database,
         "password": address.password,
-        "sock": _connected(address),
+        "sock": connected,
         "ssl_context": False,
         "application_name": "cxr-triage",
         "startup_params": {

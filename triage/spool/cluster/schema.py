@@ -31,9 +31,7 @@ def upgrade(address: DatabaseAddress) -> None:
 
     Raises SpoolError for a schema of a later release, OSError for a database that cannot be used.
     """
-    engine = sqlalchemy.create_engine(
-        "postgresql+pg8000://", creator=lambda: dbapi.connect(**session_arguments(address)), poolclass=NullPool
-    )
+    engine = sqlalchemy.create_engine("postgresql+pg8000://", creator=lambda: _session(address), poolclass=NullPool)
     try:
         with engine.begin() as connection:
             _upgrade(connection)
@@ -41,6 +39,11 @@ def upgrade(address: DatabaseAddress) -> None:
         raise as_os_error(getattr(error, "orig", None) or error) from error
     except DRIVER_ERRORS as error:
         raise as_os_error(error) from error
+
+
+def _session(address: DatabaseAddress) -> dbapi.Connection:
+    with session_arguments(address) as arguments:
+        return dbapi.connect(**arguments)
 
 
 def _upgrade(connection: sqlalchemy.Connection) -> None:
