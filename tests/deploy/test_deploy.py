@@ -234,13 +234,25 @@ def test_the_dashboard_has_no_two_panels_in_one_place():
 # The image.
 
 
+PINS = {"CPU_PINS": ("serve-cpu.txt", "serve-cpu-cluster.txt"), "GPU_PINS": ("serve-gpu.txt", "serve-gpu-cluster.txt")}
+"""The values of the Dockerfile's arguments: the default, and the one for a store that hosts share."""
+
+
+def sources(word: str) -> list[str]:
+    """Return what a word of COPY names, with each value of the argument in it."""
+    for name, values in PINS.items():
+        if f"${{{name}}}" in word:
+            return [word.replace(f"${{{name}}}", value) for value in values]
+    return [word]
+
+
 def test_everything_that_is_copied_exists_and_is_let_through():
     allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
     for arguments in instructions("COPY"):
         words = shlex.split(arguments)
         if words[0].startswith("--from="):
             continue
-        for source in words[:-1]:
+        for source in (each for word in words[:-1] for each in sources(word)):
             assert (ROOT / source).exists(), source
             assert Path(source).parts[0] in allowed, source
 
@@ -248,7 +260,11 @@ def test_everything_that_is_copied_exists_and_is_let_through():
 def test_stages_are_copied_from_and_built_on_stages_that_exist():
     froms = [words.split() for words in instructions("FROM")]
     names = {words[2] for words in froms}
-    assert instructions("ARG") == ["PYTHON_IMAGE=python:3.11-slim"]
+    assert instructions("ARG") == [
+        "PYTHON_IMAGE=python:3.11-slim",
+        *(f"{name}={values[0]}" for name, values in PINS.items()),
+    ]
+    assert all(f"{name}={values[1]}" in DOCKERFILE for name, values in PINS.items())
     copied = {match for arguments in instructions("COPY") for match in re.findall(r"--from=(\S+)", arguments)}
 
     assert {"cpu", "gpu"} <= names
@@ -266,15 +282,21 @@ def test_the_final_image_has_an_unprivileged_user_and_a_healthcheck_and_builds_n
 
 
 def test_every_pin_is_hashed():
-    for name in re.findall(r"requirements/\S+\.txt", DOCKERFILE):
+    copied = [source for arguments in instructions("COPY") for word in arguments.split() for source in sources(word)]
+    names = [name for name in copied if name.startswith("requirements/")]
+    assert len(names) == 5
+    for name in names:
         pins = [line for line in (ROOT / name).read_text().splitlines() if "==" in line and not line.startswith(" ")]
         assert pins
         assert all(line.endswith("\\") for line in pins), "without a hash on the next line"
 
 
 def test_the_image_holds_one_build_of_onnx_runtime_and_no_torch():
-    for kind, wanted in {"cpu": "onnxruntime", "gpu": "onnxruntime-gpu"}.items():
-        text = (ROOT / "requirements" / f"serve-{kind}.txt").read_text()
+    for kind, wanted in {"CPU_PINS": "onnxruntime", "GPU_PINS": "onnxruntime-gpu"}.items():
+        text, shared = ((ROOT / "requirements" / name).read_text() for name in PINS[kind])
+        assert set(re.findall(r"^(\S+==\S+)", text, re.MULTILINE)) < set(
+            re.findall(r"^(\S+==\S+)", shared, re.MULTILINE)
+        )
         packages = set(re.findall(r"^([A-Za-z0-9_.-]+)==", text, re.MULTILINE))
         assert {name for name in packages if name.startswith("onnxruntime")} == {wanted}
         assert not {"torch", "torchvision"} & packages
