@@ -1,5 +1,6 @@
 #!/bin/sh
 # The peers that tests talk to. Installed where we can (root and apt); elsewhere the tests that need them are skipped.
+# Usage: tests/install_peers.sh [FILE:PACKAGE...], further ones that an acceptance needs, each with a file that it brings.
 set -eu
 packages="dcmtk orthanc redis-server dicom3tools prometheus chromium jq bindfs iproute2 faketime strace nginx-light apache2 minisign systemd groff-base prometheus-alertmanager rsyslog rsyslog-gnutls haproxy redis-sentinel"
 missing=""
@@ -10,7 +11,7 @@ for pair in /usr/bin/storescu:dcmtk /usr/sbin/Orthanc:orthanc /usr/bin/redis-ser
     /usr/bin/systemd-analyze:systemd /usr/bin/groff:groff-base \
     /usr/bin/amtool:prometheus-alertmanager \
     /usr/sbin/haproxy:haproxy /usr/bin/redis-sentinel:redis-sentinel \
-    /usr/sbin/rsyslogd:rsyslog /usr/share/doc/rsyslog-gnutls:rsyslog-gnutls; do
+    /usr/sbin/rsyslogd:rsyslog /usr/share/doc/rsyslog-gnutls:rsyslog-gnutls "$@"; do
     [ -x "${pair%%:*}" ] || missing="$missing ${pair##*:}"
 done
 [ -n "$missing" ] || exit 0

@@ -34,13 +34,19 @@ def _named_share(text: str) -> str:
     raise ValueError(f"{text!r} is no NAME=SHARE with a share between 0 and 1, as rsna-adult=0.12")
 
 
-def _proxy_network(text: str) -> str:
+def network_of(text: str, whose: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """Return the address or network of ``whose``. Raises ValueError for neither, and for that of everybody."""
     try:
         network = ipaddress.ip_network(text, strict=False)
     except ValueError as error:
         raise ValueError(f"{text!r} is neither an address nor a network: {error}") from error
     if network.prefixlen == 0:
-        raise ValueError(f"{text} is everybody: name the proxy's own address")
+        raise ValueError(f"{text} is everybody: name the {whose}'s own address")
+    return network
+
+
+def _proxy_network(text: str) -> str:
+    network = network_of(text, "proxy")
     if any(ipaddress.ip_address(own) in network for own in ("127.0.0.1", "::1")):
         raise ValueError(
             f"{text} is where this machine's own programs come from (canary, triage send), and they send no header: "

@@ -5,19 +5,7 @@
 # PATH.
 set -eu
 cd "$(dirname "$0")/../.."
-tests/install_peers.sh
-if ! ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1; then
-    # Debian starts what it installs; the tests start their own.
-    policy=/usr/sbin/policy-rc.d
-    if [ ! -e "$policy" ]; then
-        printf '#!/bin/sh\nexit 101\n' >"$policy"
-        chmod +x "$policy"
-        trap 'rm -f "$policy"' EXIT
-    fi
-    apt-get update -qq
-    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
-    rm -f "$policy"
-fi
+tests/install_peers.sh /usr/share/doc/postgresql:postgresql
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 python -m venv "$work/seaweedfs"

@@ -16,6 +16,7 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from tests.deploy.test_deploy import ports
 from triage.service.ready_addresses import PROCESSES
 from triage.settings.fields import destination_type, secrets_of, section_type
 from triage.settings.load import NOT_SETTINGS, load
@@ -43,16 +44,8 @@ def test_the_processes_are_those_of_compose_and_of_triage_up():
 
 def test_ports_are_the_defaults_of_the_settings():
     settings = Settings()
-    ports = {
-        "listen": settings.listener.metrics_port,
-        "work": settings.worker.metrics_port,
-        "sweep": settings.sweep.metrics_port,
-        "deliver": settings.deliver.metrics_port,
-        "reports": settings.reports.metrics_port,
-        "web": settings.web.port,
-    }
     for each in CHART_PROCESSES.values():
-        assert each["port"] == ports[each["process"]]
+        assert each["port"] == ports()[each["process"]]
     assert f"containerPort: {settings.listener.port}}}" in TEMPLATES["_pod.tpl"]
     assert f'"port" {settings.listener.port} ' in TEMPLATES["services.yaml"]
     assert f"port: {settings.web.port}," in TEMPLATES["services.yaml"]

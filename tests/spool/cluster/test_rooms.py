@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
-from tests.scoring.test_batch import DAY, Bench, sessions
+from tests.scoring.test_batch import DAY, Bench, Retention, sessions
 from tests.spool.cluster.test_transactions import end_sessions, setting
 from tests.support.cluster import Cluster
 from tests.support.redis_server import RedisServer
@@ -41,18 +40,6 @@ def bench(store: ClusterStore, sessions: dict[str, ModelSession], pool: DecodePo
 
 def read(store: ClusterStore, index: Worklist, uid: str) -> None:
     reader_acts.mark(store, index, uid, reader_acts.Marking(Act.READ, 1.0, "a", reader_acts.Via.PAGE))
-
-
-class _Retention(Worklist):
-    """The index of a retention that meets what is new at its worst moment: it has found the study finished."""
-
-    def __init__(self, server: RedisServer, meanwhile: Callable[[], None]) -> None:
-        super().__init__(server.client())
-        self._meanwhile = meanwhile
-
-    def remove(self, study_instance_uid: str) -> None:
-        self._meanwhile()
-        super().remove(study_instance_uid)
 
 
 def test_a_study_is_received_scored_read_and_removed(
@@ -113,7 +100,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         wait_for(lambda: cluster.server.run(waits), "the worker to wait for the study")
 
-    retention = _Retention(redis_server, until_the_worker_waits_for_the_study)
+    retention = Retention(redis_server, until_the_worker_waits_for_the_study)
     assert remove_old(store, retention, AgeLimits(time.time() + 10 * DAY, 1.0)) == (1, 0)
     working.join(60)
     assert failed == []

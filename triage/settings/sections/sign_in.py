@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from triage.setting_types import Section
+from triage.setting_types import Section, network_of
 
 
 def _network(text: str) -> str:
-    try:
-        network = ipaddress.ip_network(text, strict=False)
-    except ValueError as error:
-        raise ValueError(f"{text!r} is neither an address nor a network: {error}") from error
-    if network.prefixlen == 0:
-        raise ValueError(f"{text} is everybody: name the reverse proxy's own address")
+    network_of(text, "reverse proxy")
     return text
 
 

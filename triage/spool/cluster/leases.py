@@ -21,8 +21,8 @@ logger = logging.getLogger(__name__)
 _RENEWALS = 4
 """Times that a lease is renewed before it would end."""
 
-_KEEP = "SELECT 1 FROM lease WHERE token = ANY(CAST(:tokens AS uuid[])) FOR KEY SHARE"
-_THERE = "SELECT 1 FROM lease WHERE token = ANY(CAST(:tokens AS uuid[]))"
+_THERE = "SELECT CAST(token AS text) FROM lease WHERE token = ANY(CAST(:tokens AS uuid[]))"
+_KEEP = f"{_THERE} FOR KEY SHARE"
 _RENEW = """
 UPDATE lease SET deadline = clock_timestamp() + make_interval(secs => CAST(:lease_s AS float8))
 WHERE token = ANY(CAST(:tokens AS uuid[])) RETURNING CAST(token AS text)
@@ -79,13 +79,10 @@ class Leases:
 
     def _compare(self, connection: Connection, sql: str) -> None:
         tokens = list(self._held)
-        if len(connection.run(sql, tokens=tokens)) < len(tokens):
-            self._lose(set(tokens) - self._still_there(connection, tokens))
+        there = {str(token) for (token,) in connection.run(sql, tokens=tokens)}
+        if gone := set(tokens) - there:
+            self._lose(gone)
             self._refuse()
-
-    def _still_there(self, connection: Connection, tokens: list[str]) -> set[str]:
-        sql = "SELECT CAST(token AS text) FROM lease WHERE token = ANY(CAST(:tokens AS uuid[]))"
-        return {str(token) for (token,) in connection.run(sql, tokens=tokens)}
 
     def _refuse(self) -> None:
         if self._lost:
