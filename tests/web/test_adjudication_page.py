@@ -109,6 +109,17 @@ def test_one_disagrees_another_judges_without_the_result_and_then_sees_it(
     judging.close()
 
 
+def test_a_judge_signs_out_from_the_page_of_cases(browser: Browser, home: SignedInWeb) -> None:
+    judging, page = signed_in(browser, home, JUDGE)
+    page.goto(f"{home.address}/adjudication")
+    expect(page.locator("#who")).to_contain_text("cleo (adjudicator)")
+    page.get_by_role("button", name="Sign out").click()
+    page.wait_for_url(lambda url: "/sign-in" in url)
+    page.goto(f"{home.address}/adjudication")
+    page.wait_for_url(lambda url: "/sign-in" in url)
+    judging.close()
+
+
 def test_a_tie_of_a_reader_study_is_judged_by_another_than_its_readers_and_becomes_a_label(
     browser: Browser, home: SignedInWeb
 ) -> None:

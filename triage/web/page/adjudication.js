@@ -5,8 +5,9 @@ import { at, element } from "./elements.js";
 import { attach } from "./gestures.js";
 import { attachButtons, keyOf, moving, windowing } from "./keys.js";
 import { chooseLanguage, followLanguage } from "./language.js";
-import { lockAfter } from "./lock.js";
 import * as server from "./server.js";
+import { showSession } from "./session.js";
+import { run, toast } from "./telling.js";
 import { parts, text } from "./texts.js";
 import { countUnread } from "./unread.js";
 import { View } from "./view.js";
@@ -20,28 +21,6 @@ view.words = viewWords;
 let cases = [];
 let open = null; // the case on the screen
 let asking = 0;
-let again = null;
-
-// Actions: an error is shown, and the action can be repeated.
-
-async function run(doing) {
-  at("trouble").hidden = true;
-  try {
-    await doing();
-  } catch (error) {
-    if (!(error instanceof server.Refused)) throw error;
-    again = () => run(doing);
-    at("trouble-text").textContent = error.message;
-    at("trouble").hidden = false;
-  }
-}
-
-function toast(message) {
-  at("toast").textContent = message;
-  at("toast").hidden = false;
-  clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => (at("toast").hidden = true), 6000);
-}
 
 // The list.
 
@@ -196,10 +175,7 @@ async function judge() {
 }
 
 async function session() {
-  const found = await server.get("/api/session");
-  lockAfter(found.idle_lock_s);
-  at("who").hidden = found.local;
-  at("user").textContent = found.user;
+  await showSession();
   await arrangement.load();
   followLanguage(arrangement.language);
 }
@@ -218,7 +194,6 @@ at("image").addEventListener("keydown", (event) => {
   act();
 });
 at("which-cases").addEventListener("change", list);
-at("again").addEventListener("click", () => again?.());
 at("judgement").addEventListener("submit", (event) => {
   event.preventDefault();
   run(judge);

@@ -3,24 +3,25 @@
 import { Arrangement, NO_FILTER } from "./arrangement.js";
 import { Claim } from "./claim.js";
 import * as disagreement from "./disagree.js";
-import { at, element } from "./elements.js";
+import { at } from "./elements.js";
 import { Filters } from "./filters.js";
 import { keyOf } from "./keys.js";
 import { Labelling } from "./labelling.js";
 import { List } from "./list.js";
-import { lockAfter } from "./lock.js";
+import { Live } from "./live.js";
 import * as operations from "./operations.js";
 import { Presence } from "./presence.js";
 import { othersOf, post, Readings, target, TEXTS } from "./reading.js";
 import * as server from "./server.js";
+import { showSession } from "./session.js";
 import { Shown } from "./shown.js";
 import { Strip } from "./strip.js";
 import { Study } from "./study.js";
 import { attachPictureButtons, endRuler, pictureKeys, shiftedKeys } from "./study_keys.js";
+import { run, toast, undo } from "./telling.js";
 import { Together } from "./together.js";
 import { chooseLanguage, followLanguage } from "./language.js";
-import { LOCALE, parts, text } from "./texts.js";
-import { clock, isolated } from "./words.js";
+import { text } from "./texts.js";
 
 const arrangement = new Arrangement();
 const list = new List((uid) => go(`/studies/${uid}`), arrangement);
@@ -36,6 +37,7 @@ arrangement.onChange = () => {
 const study = new Study(run, (uid) => go(`/studies/${uid}`));
 study.pictures.tell = toast;
 const presence = new Presence();
+const live = new Live(presence, strip);
 const readings = new Readings();
 const labelling = new Labelling(study, run, toast);
 const claim = new Claim(run, presence, () => together.ask());
@@ -52,45 +54,6 @@ presence.onChange = () => {
   list.showOpen();
 };
 let shown = ""; // list, study or operations
-let again = null;
-
-// Actions: an error is shown, and the action can be repeated.
-
-async function run(doing) {
-  at("trouble").hidden = true;
-  try {
-    await doing();
-  } catch (error) {
-    if (!(error instanceof server.Refused)) throw error;
-    again = () => run(doing);
-    at("trouble-text").textContent = error.message;
-    at("trouble").hidden = false;
-  }
-}
-
-const undoButton = element("button", { type: "button", id: "undo" }, element("kbd", {}, "U"), ` ${TEXTS.undo}`);
-undoButton.addEventListener("click", () => undo());
-
-/** Show a message; `undoing` takes back what it tells of, while it is there. */
-function toast(message, undoing = null) {
-  at("toast").replaceChildren(message, ...(undoing ? [" ", undoButton] : []));
-  at("toast").hidden = false;
-  toast.undoing = undoing;
-  clearTimeout(toast.timer);
-  toast.timer = setTimeout(endToast, undoing ? 15_000 : 6000);
-}
-
-function endToast() {
-  at("toast").hidden = true;
-  toast.undoing = null;
-}
-
-function undo() {
-  const { undoing } = toast;
-  if (!undoing) return;
-  endToast();
-  run(undoing);
-}
 
 // The current view.
 
@@ -283,7 +246,6 @@ at("disagree").addEventListener("click", () => labelling.open());
 disagreement.attach(study, run, toast);
 at("keys").addEventListener("click", () => at("help").showModal());
 at("help-close").addEventListener("click", () => at("help").close());
-at("again").addEventListener("click", () => again?.());
 at("which").addEventListener("change", () => run(() => filters.chooseTag()));
 at("show-first").addEventListener("click", () => run(showFirst));
 at("show-untagged").addEventListener("click", showUntagged);
@@ -300,101 +262,19 @@ addEventListener("popstate", () => {
   show();
 });
 
-// The server sends changes, and a heartbeat every 15 s. A longer silence means a fault on the way (a proxy that buffers,
-// a connection that was never closed): then the page says so, connects again and polls.
+// What comes by itself.
 
-const SILENT_MS = 40_000;
-const ASK_MS = 15_000;
-
-let source = null;
-let lastAt = 0;
-let due = null;
-let heardAt = Date.now(); // the stream spoke last
-let listAt = Date.now(); // the list was last known to be as it is
-let askedAt = 0;
-let answered = false; // when the page asked by itself
-let redisDown = false;
-
-function watch() {
-  source?.close();
-  source = new EventSource(server.here("/api/changes"));
-  source.addEventListener("alive", heard);
-  source.addEventListener("presence", (event) => presence.told(JSON.parse(event.data).open));
-  source.addEventListener("list", (event) => {
-    const state = JSON.parse(event.data);
-    redisDown = Boolean(state.redis);
-    dispatchEvent(new CustomEvent("worklist-changed")); // for calls.js
-    heard();
-    at("listed").textContent = state.redis ? "" : state.listed.toLocaleString(LOCALE);
-    if (!state.redis) strip.tell(state);
-    // Many changes at once cause one request a second.
-    due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
-  });
-  source.addEventListener("signed-out", () => server.signIn());
-  source.onerror = () => {
-    heardAt = Math.min(heardAt, Date.now() - SILENT_MS);
-    answered = false;
-    presence.told(null);
-    tell();
-    // The browser does not repeat a refused stream; this requests the session, and leads to the sign-in if it has ended.
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => run(session).then(watch), 5000);
-  };
-}
-
-function heard() {
-  presence.heard();
-  heardAt = listAt = Date.now();
-  answered = false;
-  tell();
-}
-
-const isSilent = () => Date.now() - heardAt >= SILENT_MS;
-
-function tell() {
-  if (redisDown) live(text("live.redis"));
-  else if (!isSilent()) live("");
-  else if (answered) live(text("live.asked", { seconds: ASK_MS / 1000, time: clock(listAt) }));
-  else live(text("live.silent", { time: clock(listAt) }));
-}
-
-async function askOurselves() {
-  askedAt = Date.now();
-  try {
-    const { redis, worklist_studies: listed } = await server.get("/api/status");
-    redisDown = redis !== "up";
-    at("listed").textContent = redisDown ? "" : listed.toLocaleString(LOCALE);
-    presence.told((await server.get("/api/open")).open);
-    if (shown === "list" && !redisDown) await list.refresh();
-    if (shown === "study") await together.ask();
-    listAt = Date.now();
-    answered = true;
-  } catch (error) {
-    if (!(error instanceof server.Refused)) throw error;
-    answered = false;
-  }
-  tell();
-}
-
-setInterval(() => {
-  if (!isSilent()) return;
-  if (source.readyState === EventSource.OPEN) watch();
-  if (Date.now() - askedAt >= ASK_MS) askOurselves();
-  tell();
-}, 1000);
-
-function live(trouble) {
-  at("live").textContent = trouble || text("live.live");
-  at("live").classList.toggle("warning", Boolean(trouble));
-}
-
-function changed() {
-  due = null;
-  lastAt = Date.now();
+live.onRefused = () => run(session);
+live.onAsk = async (listCanBeRead) => {
+  if (shown === "list" && listCanBeRead) await list.refresh();
+  if (shown === "study") await together.ask();
+};
+live.onChange = () => {
   // The results of an open study stay as they were shown; that there are others is said.
   if (shown === "study") together.ask();
   if (shown === "list") run(() => list.refresh());
   if (shown === "operations") run(() => operations.refresh(run));
-}
+};
 
 setInterval(() => shown === "operations" && !document.hidden && run(() => operations.refresh(run)), 5000);
 
@@ -409,27 +289,16 @@ setInterval(() => !document.hidden && state().catch(() => {}), 60_000); // what 
 
 async function session() {
   await state();
-  const found = await server.get("/api/session");
-  document.body.dataset.role = found.role;
+  const found = await showSession(leaving);
   presence.user = found.user;
   list.isShared = !found.local;
   presence.onChange();
-  lockAfter(found.idle_lock_s);
   at("to-cases").hidden = found.role === "reader";
-  at("who").hidden = found.local;
-  at("user").replaceChildren(...(found.role === "reader" ? [isolated(found.user)] : parts(`role.${found.role}`, { user: isolated(found.user) })));
-  at("sign-out").hidden = !found.sign_out;
-  at("sign-out").onclick = () => run(() => signOut(found.sign_out));
 }
 
-async function signOut(address) {
+async function leaving() {
   await presence.leave();
-  server.session.end();
-  if (!address.startsWith("/api/")) return location.assign(address); // the reverse proxy's
-  source.close();
-  const { page, leave } = await server.post(address, {});
-  if (leave) return server.leave(leave);
-  await server.signIn(page);
+  live.end();
 }
 
 /** What hides studies to be read first was chosen in this session: that of an earlier one is taken off. */
@@ -447,5 +316,5 @@ list.onFound = ({ query, first, outside }) =>
   });
 
 run(session);
-watch();
+live.begin();
 start();
