@@ -21,7 +21,7 @@ from triage.service.partitions import partitions
 from triage.settings.schema import Settings
 from triage.spool.store import Store
 from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, remove_old_studies
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_check import IndexCheck
 
 logger = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Reconciler:
             _forget_validations(spool, apart)
             _expire_quarantine(spool, settings.spool.quarantine_days)
         with connect(self._redis_url, settings.redis.timeout_s) as client:
-            index = Worklist(client)
+            index = IndexedWorklist(client)
             return sweep(
                 SharedState(spool, ScoreQueue(client), index, apart, self._retention),
                 self._metrics,

@@ -313,7 +313,7 @@ let heardAt = Date.now(); // the stream spoke last
 let listAt = Date.now(); // the list was last known to be as it is
 let askedAt = 0;
 let answered = false; // when the page asked by itself
-let redisDown = false;
+let down = ""; // what the list does not get an answer of: redis, or store
 
 function watch() {
   source?.close();
@@ -322,11 +322,11 @@ function watch() {
   source.addEventListener("presence", (event) => presence.told(JSON.parse(event.data).open));
   source.addEventListener("list", (event) => {
     const state = JSON.parse(event.data);
-    redisDown = Boolean(state.redis);
+    down = ["redis", "store"].find((engine) => state[engine]) ?? "";
     dispatchEvent(new CustomEvent("worklist-changed")); // for calls.js
     heard();
-    at("listed").textContent = state.redis ? "" : state.listed.toLocaleString(LOCALE);
-    if (!state.redis) strip.tell(state);
+    at("listed").textContent = down ? "" : state.listed.toLocaleString(LOCALE);
+    if (!down) strip.tell(state);
     // Many changes at once cause one request a second.
     due ??= setTimeout(changed, Math.max(0, lastAt + 1000 - Date.now()));
   });
@@ -351,7 +351,7 @@ function heard() {
 const isSilent = () => Date.now() - heardAt >= SILENT_MS;
 
 function tell() {
-  if (redisDown) live(text("live.redis"));
+  if (down) live(down === "store" ? text("live.store") : text("live.redis"));
   else if (!isSilent()) live("");
   else if (answered) live(text("live.asked", { seconds: ASK_MS / 1000, time: clock(listAt) }));
   else live(text("live.silent", { time: clock(listAt) }));
@@ -360,11 +360,11 @@ function tell() {
 async function askOurselves() {
   askedAt = Date.now();
   try {
-    const { redis, worklist_studies: listed } = await server.get("/api/status");
-    redisDown = redis !== "up";
-    at("listed").textContent = redisDown ? "" : listed.toLocaleString(LOCALE);
+    const { worklist, redis, worklist_studies: listed } = await server.get("/api/status");
+    down = worklist === "up" ? "" : redis === "up" ? "store" : "redis";
+    at("listed").textContent = down ? "" : listed.toLocaleString(LOCALE);
     presence.told((await server.get("/api/open")).open);
-    if (shown === "list" && !redisDown) await list.refresh();
+    if (shown === "list" && !down) await list.refresh();
     if (shown === "study") await together.ask();
     listAt = Date.now();
     answered = true;
