@@ -31,15 +31,23 @@ from triage.worklist.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
-_COMPLETED_AT_ONCE = 500
+COMPLETED_AT_ONCE = 500
 """Studies whose objects a sweep reads from the bucket for the list: after an upgrade or a move."""
 
 
 class Reconciler:
     """Sweeps of one process, and what it keeps from sweep to sweep."""
 
-    def __init__(self, settings: Settings, spool: Store, redis_url: str, metrics: ReconcileMetrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Store,
+        redis_url: str,
+        metrics: ReconcileMetrics,
+        completed_at_once: int = COMPLETED_AT_ONCE,
+    ) -> None:
         self._settings, self._spool, self._redis_url, self._metrics = settings, spool, redis_url, metrics
+        self._completed_at_once = completed_at_once
         self._turns, self._hold_times, self._retention = ComparisonTurns(), JobHoldTimes(), RetentionTurns()
         self.clock = ClockWatch(spool)
 
@@ -71,14 +79,14 @@ class Reconciler:
     def _comparison(self, index: Worklist, client: Redis) -> Callable[[], int]:
         """Return what compares the index with the files; of a list that is of the store, what completes its rows."""
         if isinstance(index, TableWorklist):
-            return partial(_complete, index)
+            return partial(_complete, index, self._completed_at_once)
         assert isinstance(index, IndexedWorklist)
         return partial(compare, self._spool, index, IndexCheck(client), self._metrics, self._turns)
 
 
-def _complete(index: TableWorklist) -> int:
+def _complete(index: TableWorklist, at_once: int) -> int:
     """Complete rows of the list, and return 0: nothing in Redis was repaired."""
-    if count := index.complete(_COMPLETED_AT_ONCE):
+    if count := index.complete(at_once):
         logger.info("sweep: the patients and readings of %d listed studies were read", count)
     return 0
 

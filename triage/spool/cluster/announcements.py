@@ -1,4 +1,4 @@
-"""What other processes announce by NOTIFY: one session of this process listens, in a thread (docs/adr/0078)."""
+"""Announcements of other processes by NOTIFY: one session of this process listens, in a thread (docs/adr/0078)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a row of the list takes from the objects and logs of its study, in the transaction that changes them.
+"""Completion of a row of the list from the objects and logs of its study, in the transaction that changes them.
 
 The bytes of objects lie in a bucket that may be away: then the row is listed with what is known, and is not complete
 until the sweep has read them.
@@ -12,17 +12,16 @@ from collections.abc import Callable, Iterable
 
 from pydicom.dataset import Dataset
 
-from triage.decision.types import TriageDecision
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_issuer
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import StudyImage, read_study
-from triage.spool.tables import Row, Tables, Value
+from triage.spool.study import read_study
+from triage.spool.tables import Tables, Value
 from triage.worklist.patient_index import marks_of
 from triage.worklist.reader_acts import acts_of, leaving_act
-from triage.worklist.study_facts import UNKNOWN, StudyFacts, facts_in
-from triage.worklist.table.rows import decision_in, facts_columns
+from triage.worklist.study_facts import facts_in
+from triage.worklist.table.rows import facts_columns
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +48,6 @@ _INCOMPLETE = """
 SELECT study_uid FROM listed_study WHERE tenant = :tenant AND partition = :partition AND NOT complete
 ORDER BY unread DESC, arrival DESC LIMIT CAST(:limit AS int)
 """
-_DECISION = f"SELECT decision FROM study WHERE {_ONE}"
 
 
 class RowCompletion:
@@ -64,13 +62,10 @@ class RowCompletion:
 
         Hold the study's lock. Raises OSError.
         """
-        decision = self._decision(study_instance_uid)
-        if decision is None:  # removed meanwhile, or of another release
-            return False
         known = self._known(study_instance_uid)
         columns: dict[str, Value] = {**self._read(study_instance_uid), "complete": known is not None}
         if known is not None:
-            columns |= facts_columns(*_facts(known), decision)
+            columns |= known
             self._keep_patients(study_instance_uid)
         sets = ", ".join(f"{name} = CAST(:{name} AS {_TYPES.get(name, 'text')})" for name in columns)
         self._tables.write(f"UPDATE listed_study SET {sets} WHERE {_ONE}", study=study_instance_uid, **columns)
@@ -80,10 +75,6 @@ class RowCompletion:
         """Return studies whose rows are not complete, the listed ones first, then the last ones. Raises OSError."""
         return [str(uid) for (uid,) in self._tables.read(_INCOMPLETE, limit=limit)]
 
-    def _decision(self, study_instance_uid: str) -> TriageDecision | None:
-        found: list[Row] = self._tables.read(_DECISION, study=study_instance_uid)
-        return decision_in(found[0][0]) if found else None
-
     def _read(self, study_instance_uid: str) -> dict[str, Value]:
         try:
             last = leaving_act(acts_of(self._spool, study_instance_uid))
@@ -92,8 +83,8 @@ class RowCompletion:
             last = None
         return {"read_revision": last.revision if last else None, "read_at": last.at if last else None}
 
-    def _known(self, study_instance_uid: str) -> tuple[StudyImage, ...] | None:
-        """Return the images of a study; None while the bytes of one cannot be had."""
+    def _known(self, study_instance_uid: str) -> dict[str, Value] | None:
+        """Return the columns of patient and images; None while the bytes of an object cannot be had."""
         if self._clock() < self._bucket_again_at:
             return None
         try:
@@ -108,8 +99,11 @@ class RowCompletion:
             logger.error(
                 "study %s is listed without patient: unreadable records (%s)", study_instance_uid, cause(error)
             )
-            return ()
-        return found[1] if found else ()
+            return {}
+        if found is None:  # removed meanwhile
+            return {}
+        decision, images = found
+        return facts_columns(facts_in(images), _issuer(image.header for image in images), decision)
 
     def _keep_patients(self, study_instance_uid: str) -> None:
         marks = marks_of(self._spool, study_instance_uid)
@@ -117,10 +111,6 @@ class RowCompletion:
         self._tables.write(_FORGET_PATIENTS, study=study_instance_uid, digests=digests)
         if digests:
             self._tables.write(_KEEP_PATIENTS, study=study_instance_uid, digests=digests)
-
-
-def _facts(images: tuple[StudyImage, ...]) -> tuple[StudyFacts, str]:
-    return (facts_in(images) if images else UNKNOWN), _issuer(image.header for image in images)
 
 
 def _issuer(headers: Iterable[Dataset]) -> str:

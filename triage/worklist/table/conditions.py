@@ -1,4 +1,4 @@
-"""What a request of the list admits, as a condition of SQL: a filter, and texts that are searched. Pure."""
+"""Conditions of SQL for a request of the list: its filter, and the texts that it searches. Pure."""
 
 from __future__ import annotations
 
