@@ -45,7 +45,7 @@ from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.result_files import DECISION, HISTORY
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 SIZES = (1_000, 10_000, 100_000)
 TURNS = 5
@@ -141,7 +141,7 @@ def kept(folder: Path, size: int) -> dict[str, float]:
         for _ in range(3):  # what follows a restart
             there.reconciler.run()
         found["sweep"] = median(there.cost(there.reconciler.run) for _ in range(TURNS))
-        index = Worklist(there.client)
+        index = IndexedWorklist(there.client)
 
         def sweep_with_new(turn: int) -> float:
             for number in range(size + turn * NEW, size + (turn + 1) * NEW):

@@ -30,7 +30,7 @@ from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
 from triage.web.auth.setup import AccessSettings
 from triage.web.server import ListOptions, RedisAddress, run
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 PAGE = 10
 ROUNDS = 400
@@ -153,7 +153,7 @@ def main() -> None:
 
 def _fill(client: Redis, studies: int) -> int:
     before = int(client.info("memory")["used_memory"])
-    worklist = Worklist(client)
+    worklist = IndexedWorklist(client)
     start = time.time() - studies
     for first in range(0, studies, 1000):
         worklist.put_all(decision(number, start) for number in range(first, min(first + 1000, studies)))

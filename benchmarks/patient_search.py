@@ -29,7 +29,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.support.studies import a_study
 from triage.decision.records import decision_from
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.indexed_query import IndexedQuery
 from triage.worklist.list_filter import ListFilter
 from triage.worklist.list_order import Column, Sort
@@ -56,7 +56,7 @@ class Listed:
     """A worklist, its spool, and the list read from both."""
 
     spool: Spool
-    worklist: Worklist
+    worklist: IndexedWorklist
     clock: Clock
     query: IndexedQuery
 
@@ -104,7 +104,7 @@ def listed(folder: Path, studies: int) -> Iterator[Listed]:
     """Yield a worklist of ``studies`` studies, in a spool and a Redis of their own."""
     spool, clock = Spool.open(folder / "spool"), Clock()
     with redis(folder / "redis") as url, Redis.from_url(url) as client:
-        worklist = Worklist(client)
+        worklist = IndexedWorklist(client)
         there = Listed(spool, worklist, clock, IndexedQuery(worklist, spool, 3600.0, clock))
         for number in range(studies):
             there.add(number)

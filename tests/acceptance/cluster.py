@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 from uuid import uuid4
 
 import pytest
@@ -203,6 +205,40 @@ class TestService:
         more = sent(service, tmp_path, 4)
         service.tagged(*more.values())
 
+    def test_the_list_needs_no_redis(self, service: SharedService, tmp_path: Path):
+        """Emptied and stopped, Redis takes nothing off the list: pages, a search by patient, and an act of a reader."""
+        import redis
+
+        studies = sent(service, tmp_path, 1, 2, 3)
+        before = service.tagged(*studies.values())
+        redis.Redis.from_url(service.redis_url).flushdb()
+        assert service.worklist() == before
+        swept = service.run("sweep", "--once")
+        assert "no index to check or rebuild" in swept.stdout, swept.stdout + swept.stderr
+
+        def asked(path: str, body: dict[str, Any]) -> tuple[int, Any]:
+            return posted(service.web_port, path, body)
+
+        status, page = asked("/api/list", {"show": "unread", "sort": {"column": "patient_name", "descending": True}})
+        assert status == 200 and page["complete"] and page["matching"] == 3, page
+        name = page["entries"][0]["patient_name"]
+        assert name
+        status, found = asked("/api/search", {"patient": name.replace("^", " ").lower()})
+        assert status == 200 and {each["study_instance_uid"] for each in found["entries"]} <= set(studies.values())
+        assert found["entries"]
+        with streamed(service.web_port) as events:
+            first = next(events)
+            assert first["listed"] == 3, first
+            uid = studies[1]
+            status, act = asked(f"/api/studies/{uid}/reading", {"read": True, "revision": "", "press": "a" * 32})
+            assert status == 200, act
+            assert next(each for each in events if each["listed"] == 2)
+        assert uid not in service.worklist()
+        status, read = service.get("/api/read")
+        assert [each["study_instance_uid"] for each in read["entries"]] == [uid]
+        listed = service.run("worklist", "--json").stdout.splitlines()
+        assert {json.loads(line)["study_instance_uid"] for line in listed} == set(studies.values()) - {uid}
+
     def test_check_names_both_engines(self, service: SharedService):
         said = service.run("check").stdout
         lines = [line for line in said.splitlines() if "database" in line or "bucket" in line or "scratch" in line]
@@ -241,6 +277,30 @@ class TestService:
         server.start()
         after = wait_for(lambda: _sent_again(service, tmp_path), "the listener to take objects again", 120.0)
         assert set(service.tagged(*before.values(), *after.values())) == {*before.values(), *after.values()}
+
+
+def posted(port: int, path: str, body: dict[str, Any]) -> tuple[int, Any]:
+    """Status and JSON of a POST of the page."""
+    headers = {"Content-Type": "application/json", "X-Triage-Page": "1", "Sec-Fetch-Site": "same-origin"}
+    request = Request(f"http://127.0.0.1:{port}{path}", json.dumps(body).encode(), headers)
+    try:
+        with urlopen(request, timeout=60) as response:
+            return response.status, json.loads(response.read())
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+@contextmanager
+def streamed(port: int) -> Iterator[Iterator[dict[str, Any]]]:
+    """The states of the list that a page is told, as they come."""
+    with urlopen(f"http://127.0.0.1:{port}/api/changes", timeout=60) as response:
+        lines = (line.decode().strip() for line in response)
+        yield (found for line in lines if "listed" in (found := _data(line)))
+
+
+def _data(line: str) -> dict[str, Any]:
+    found = json.loads(line.removeprefix("data: ")) if line.startswith("data: ") else {}
+    return found if isinstance(found, dict) else {}
 
 
 def _sent_again(service: Service, folder: Path) -> dict[int, str]:

@@ -25,7 +25,7 @@ from tests.support.whole_service import TRIAGE
 from tests.support.worklist_page import tagged
 from triage.decision.types import Tag
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 PEOPLE = {"ann": ["radiology"], "bob": ["others", "pacs-admins"], "eve": ["others"]}
 SECRET = "a-secret-of-the-tests-alone"
@@ -166,7 +166,7 @@ def at_the_provider(page: Page, name: str) -> None:
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256"])
 def test_one_signs_in_lands_on_the_study_signs_out_and_is_out_at_both(browser: Browser, house: House, algorithm: str):
-    index = Worklist(house.redis.client())
+    index = IndexedWorklist(house.redis.client())
     study = tagged(house.spool, index, 1, Tag.ABNORMAL).study_instance_uid
     index.end_building(index.begin_building())
     with house.provider(algorithm=algorithm), house.web(), watched(browser, 1400, 850) as page:

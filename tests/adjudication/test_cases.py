@@ -29,29 +29,29 @@ from triage.decision.types import Tag, TriageDecision
 from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts as reading
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, Marking, Via
 
 
 @pytest.fixture
-def index(redis_server: RedisServer) -> Worklist:
-    return Worklist(redis_server.client())
+def index(redis_server: RedisServer) -> IndexedWorklist:
+    return IndexedWorklist(redis_server.client())
 
 
 def says(who: str, label: int, against: Contradicted = Contradicted.MODEL, finding: str = "", **more: str) -> Objection:
     return Objection(who, 5.0, Via.PAGE, against, finding, label, "why", **more)
 
 
-def label(spool: Spool, index: Worklist, study: str, who: str, label: int | None) -> None:
+def label(spool: Spool, index: IndexedWorklist, study: str, who: str, label: int | None) -> None:
     reading.mark(spool, index, study, Marking(Act.LABEL, 1.0, who, Via.PAGE, label))
 
 
-def with_finding(spool: Spool, index: Worklist, number: int = 1) -> TriageDecision:
+def with_finding(spool: Spool, index: IndexedWorklist, number: int = 1) -> TriageDecision:
     return tagged(spool, index, number, Tag.ABNORMAL, results=scored(a_score("lung_opacity", 0.91))["results"])
 
 
 def test_a_reader_disagrees_another_person_judges_and_a_further_image_opens_it_again(
-    spool: Spool, index: Worklist
+    spool: Spool, index: IndexedWorklist
 ) -> None:
     uid = with_finding(spool, index).study_instance_uid
     acts.disagree(spool, uid, says("ann", 0, finding="lung_opacity"))
@@ -78,7 +78,7 @@ def test_a_reader_disagrees_another_person_judges_and_a_further_image_opens_it_a
 
 
 def test_what_contradicts_nothing_is_refused_and_what_was_said_is_taken_back_by_its_reader(
-    spool: Spool, index: Worklist
+    spool: Spool, index: IndexedWorklist
 ) -> None:
     uid = with_finding(spool, index).study_instance_uid
     with pytest.raises(CaseRefusedError, match="says the same"):
@@ -107,7 +107,7 @@ def test_what_contradicts_nothing_is_refused_and_what_was_said_is_taken_back_by_
     assert (spool.study_folder(uid) / FILE).stat().st_mode & 0o077 == 0
 
 
-def test_labels_are_sides_too_and_readers_disagree_with_each_other(spool: Spool, index: Worklist) -> None:
+def test_labels_are_sides_too_and_readers_disagree_with_each_other(spool: Spool, index: IndexedWorklist) -> None:
     uid = tagged(spool, index, 1, Tag.ABNORMAL).study_instance_uid
     label(spool, index, uid, "ann", 1)
     assert study_cases(spool, uid) == []  # the same as the result
@@ -119,7 +119,9 @@ def test_labels_are_sides_too_and_readers_disagree_with_each_other(spool: Spool,
     assert study_cases(spool, uid) == []
 
 
-def test_a_random_audit_is_drawn_at_the_first_decision_alone_and_by_the_seed(spool: Spool, index: Worklist) -> None:
+def test_a_random_audit_is_drawn_at_the_first_decision_alone_and_by_the_seed(
+    spool: Spool, index: IndexedWorklist
+) -> None:
     first, second = (tagged(spool, index, number, Tag.NORMAL) for number in (1, 2))
     everything = CaseChooser(spool, ChoiceRules(1.0, "seed one"), time.time)
     everything(first, True)
@@ -141,7 +143,7 @@ def test_a_random_audit_is_drawn_at_the_first_decision_alone_and_by_the_seed(spo
 
 
 def test_a_score_near_its_operating_point_is_uncertain_and_silent_studies_are_no_cases(
-    spool: Spool, index: Worklist
+    spool: Spool, index: IndexedWorklist
 ) -> None:
     near = tagged(spool, index, 1, Tag.ABNORMAL, results=scored(a_score("lung_opacity", 0.51))["results"])
     far = with_finding(spool, index, 2)
@@ -153,7 +155,7 @@ def test_a_score_near_its_operating_point_is_uncertain_and_silent_studies_are_no
     assert CaseMarks(spool).opened() == [near.study_instance_uid]
 
 
-def test_retention_waits_for_a_judgement_and_counts_what_goes_unjudged(spool: Spool, index: Worklist) -> None:
+def test_retention_waits_for_a_judgement_and_counts_what_goes_unjudged(spool: Spool, index: IndexedWorklist) -> None:
     now = time.time()
     drawn, said, judged = (tagged(spool, index, number, Tag.ABNORMAL) for number in (1, 2, 3))
     uids = [each.study_instance_uid for each in (drawn, said, judged)]
@@ -172,7 +174,7 @@ def test_retention_waits_for_a_judgement_and_counts_what_goes_unjudged(spool: Sp
     assert not any(uid in path.read_text(errors="replace") for uid in uids for path in spool.root.rglob("*.jsonl"))
 
 
-def test_retention_forgets_a_study_with_its_cases(spool: Spool, index: Worklist) -> None:
+def test_retention_forgets_a_study_with_its_cases(spool: Spool, index: IndexedWorklist) -> None:
     uid = tagged(spool, index, 1, Tag.ABNORMAL).study_instance_uid
     acts.disagree(spool, uid, says("ann", 0))
     reading.mark(spool, index, uid, Marking(Act.READ, 1.0, "ann", Via.PAGE))

@@ -35,7 +35,7 @@ from triage.operations.retention import AgeLimits
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue, connect, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 PACS = SRDestination(name="pacs", host="127.0.0.1", port=1, called_ae_title="PACS", delay_s=0, canary=True)
 
@@ -119,7 +119,7 @@ def test_the_sweep_queues_again_what_a_dead_worker_or_redis_lost(spool: Spool, r
         places = {CANARY: open_partition(spool)}
 
         def swept() -> int:
-            done = sweep(SharedState(spool, jobs, Worklist(client), places), metrics, AgeLimits(now=1e9))
+            done = sweep(SharedState(spool, jobs, IndexedWorklist(client), places), metrics, AgeLimits(now=1e9))
             assert done.requeued == 0  # that counts patients'
             return jobs.depth()
 

@@ -29,7 +29,7 @@ from triage.scoring.batch import BatchScorer, DecisionOutputs
 from triage.scoring.partitioned import PartitionedScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -50,7 +50,8 @@ def place(spool: Spool, redis_server: RedisServer, sessions: dict[str, ModelSess
     def scorer_of(partition: Spool, outputs: DecisionOutputs) -> BatchScorer:
         return BatchScorer(made.resources, partition, outputs, made.rules)
 
-    made.places = PartitionedScorer(made.scorer, canary_at_worker(scorer_of, spool, made.client, ["pacs"]))
+    index = IndexedWorklist(made.client)
+    made.places = PartitionedScorer(made.scorer, canary_at_worker(scorer_of, spool, lambda _: index, ["pacs"]))
     return made
 
 
@@ -142,7 +143,7 @@ def test_a_worklist_that_does_not_work_keeps_it_from_coming_out(place: Workplace
 
 def test_a_rehearsal_leaves_the_index_as_it_was(redis_server: RedisServer) -> None:
     with connect(redis_server.url, 5.0) as client:
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         index.put(a_decision("1.2.3", tagged_at=2000.0))
         index.put(a_decision("1.2.4", tagged_at=2001.0, priority=Priority.LOW))
         index.read("1.2.4", "c" * 64, 2002.0)

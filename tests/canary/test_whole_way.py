@@ -20,7 +20,7 @@ from tests.support.whole_service import fetch
 from triage.canary.partition import last_success
 from triage.delivery.outbox import Outbox
 from triage.queue.score_queue import ScoreQueue, connect
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 LISTEN, WORK, DELIVER = free_port(), free_port(), free_port()
 ALL = {"stored", "queued", "scored", "decided", "delivered:pacs", "delivered:ris"}
@@ -97,7 +97,7 @@ def test_it_is_listed_nowhere_counted_nowhere_and_leaves_nothing(ours: Site) -> 
     with connect(ours.roles.redis_url, 5.0) as client:
         assert ours.fly().returncode == 0
         assert [counted(port, *names) for port, names in COUNTED.items()] == before
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         assert (index.count(), index.tagged_since(0.0), list(index.study_uids())) == (0, 0, [])
         wait_for(lambda: client.keys("rq:job:*") == [], "its job to be gone")
         assert ScoreQueue(client).depth() == 0
@@ -115,7 +115,7 @@ def test_a_patient_s_study_in_its_dress_goes_a_patient_s_way(ours: Site) -> None
     assert ours.ris.fields("MSH")[10] == "P"
     wait_for(lambda: ours.archive.received, "the patient's report")
     with connect(ours.roles.redis_url, 5.0) as client:
-        assert list(Worklist(client).study_uids()) == [patient.StudyInstanceUID]
+        assert list(IndexedWorklist(client).study_uids()) == [patient.StudyInstanceUID]
     wait_for(lambda: all(all(counted(port, *names).values()) for port, names in COUNTED.items()), "all to be counted")
     assert counted(LISTEN, "cxr_triage_objects_received_total")["cxr_triage_objects_received_total"] == 1
 

@@ -32,7 +32,7 @@ from triage.sender.send import SentFile
 from triage.settings.sections.models import ModelSettings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 TIMEOUT_S = 5.0
 RUNNING = Running("5e7")
@@ -128,8 +128,8 @@ def test_the_worklist_shows_any_accession_number_on_its_study_s_line(
 ) -> None:
     accession, shown = ODD_ACCESSIONS[kind]
     with redis_server.client() as client:
-        Worklist(client).put(a_decision("1.2.3", accession_number=accession, tag=Tag.ABNORMAL))
-    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50)
+        IndexedWorklist(client).put(a_decision("1.2.3", accession_number=accession, tag=Tag.ABNORMAL))
+    print_worklist(IndexedWorklist(redis_server.client()), 3600.0, 50)
     scope, heading, row, count = capsys.readouterr().out.splitlines()
 
     assert scope == "AI triage, unverified, of the frontal images"
@@ -145,8 +145,8 @@ def test_the_worklist_as_json_has_any_accession_number_whole(
 ) -> None:
     accession, _ = ODD_ACCESSIONS[kind]
     with redis_server.client() as client:
-        Worklist(client).put(a_decision("1.2.3", accession_number=accession))
-    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, "json")
+        IndexedWorklist(client).put(a_decision("1.2.3", accession_number=accession))
+    print_worklist(IndexedWorklist(redis_server.client()), 3600.0, 50, "json")
     out = capsys.readouterr().out
 
     assert out.isascii()
@@ -159,8 +159,8 @@ def test_the_worklist_as_csv_has_the_findings_and_no_formula(
     unknown = a_study_finding("nodule", state=FindingState.NOT_ASSESSED, probability=None, threshold=None)
     given = {"findings": (a_study_finding(), unknown), "urgency": Urgency.CRITICAL, "accession_number": "=1+1"}
     with redis_server.client() as client:
-        Worklist(client).put(a_decision(tag=Tag.ABNORMAL, **given))
-    print_worklist(redis_server.url, TIMEOUT_S, 3600.0, 50, "csv")
+        IndexedWorklist(client).put(a_decision(tag=Tag.ABNORMAL, **given))
+    print_worklist(IndexedWorklist(redis_server.client()), 3600.0, 50, "csv")
     out = capsys.readouterr().out
     (row,) = parse_table(out.encode()).records
 

@@ -14,7 +14,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject
 from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 STUDY, REVISION = "1.2.3", "a" * 32
 
@@ -170,10 +170,10 @@ def test_retention_spares_what_a_destination_has_not_heard(outbox: Outbox, spool
     (spool.study_folder(STUDY) / "reading.jsonl").write_text(json.dumps(act))
     os.utime(spool.study_folder(STUDY), (1.0, 1.0))
     with redis_server.client() as client:
-        assert remove_old(spool, Worklist(client), AgeLimits(1e9, 1.0)) == (0, 1)
+        assert remove_old(spool, IndexedWorklist(client), AgeLimits(1e9, 1.0)) == (0, 1)
         outbox.delivered(item, "0x0000", 2.0)
         os.utime(spool.study_folder(STUDY), (1.0, 1.0))
-        assert remove_old(spool, Worklist(client), AgeLimits(1e9, 1.0)) == (1, 0)
+        assert remove_old(spool, IndexedWorklist(client), AgeLimits(1e9, 1.0)) == (1, 0)
     assert spool.decision(STUDY) is None
 
 

@@ -34,6 +34,7 @@ from triage.security.audit_trail import note_requeue, open_trail
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.validation.cohort.feedback import export
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, Marking, Via, mark
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, of what is odd
@@ -149,8 +150,8 @@ def test_it_is_shown_as_text_everywhere(
         (workitem,) = httpx.get(f"{address}/workitems", headers={"Accept": "application/dicom+json"}).json()
         assert workitem["0020000D"]["Value"] == [STUDY]
         # Terminal.
-        print_worklist(redis_server.url, 5.0, 3600.0, 50)
-        print_worklist(redis_server.url, 5.0, 3600.0, 50, "json")
+        print_worklist(IndexedWorklist(redis_server.client()), 3600.0, 50)
+        print_worklist(IndexedWorklist(redis_server.client()), 3600.0, 50, "json")
         print_explanation(STUDY, spool, redis_server.url, 5.0, Running("5e7"))
         is_plain(capsys.readouterr().out)
     # CSV: a row is a row, and no cell of a stranger's begins a formula.

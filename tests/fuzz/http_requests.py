@@ -30,7 +30,7 @@ from triage.web.auth.setup import AccessSettings, access_control
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
 from triage.web.http.serving import BoundedServer, server_of
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.workitem_store import Workitems, workitem_uid
 
 STUDY = uid_of("phantom", "study 1")
@@ -145,7 +145,7 @@ def _app(folder: Path, proxy: bool) -> ASGIApp:
     assert decided(spool, 1, Tag.ABNORMAL).study_instance_uid == STUDY
     metrics = WebMetrics(registry)
     connection = client(f"unix://{folder}/none.sock", 1.0)
-    sources = Sources(spool, connection, Worklist(connection), 0.0, time.time)
+    sources = Sources(spool, connection, IndexedWorklist(connection), 0.0, time.time)
     access = _proxied(folder, spool) if proxy else AccessControl(Loopback())
     more = workitem_routes(sources, Workitems(spool, "CXR triage", low=False))
     return create_app(sources, RequestPolicy(LOOPBACK), more, access=access, monitoring=Monitoring(registry, metrics))

@@ -20,7 +20,7 @@ from triage.errors import EXIT_CANNOT_START
 from triage.queue.score_queue import connect
 from triage.service.supervisor import build
 from triage.settings.load import load
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, acts_of
 
 
@@ -31,7 +31,7 @@ def test_what_was_acknowledged_is_on_the_disk_whatever_is_killed_then(
     settings = {"reports_port": str(port), "reports_metrics_port": str(metrics)}
     with roles(tmp_path, redis_server.url, tmp_path, **settings) as running, connect(redis_server.url, 5.0) as client:
         study = a_study(running.spool)
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         index.put_all(decision_from(each) for each in running.spool.decisions())
         index.end_building(index.begin_building())
         role = running.start("reports")

@@ -31,7 +31,7 @@ from triage.inbound_reports.ups_watcher import Watcher, watchers_of
 from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, acts_of
 from triage.worklist.site_claims import site_claim
 from triage.worklist.workitem_performer import PERFORMED
@@ -41,18 +41,18 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 
 @pytest.fixture
-def index(redis_server: RedisServer) -> Iterator[Worklist]:
+def index(redis_server: RedisServer) -> Iterator[IndexedWorklist]:
     with connect(redis_server.url, 5.0) as client:
-        yield Worklist(client)
+        yield IndexedWorklist(client)
 
 
-def looking(spool: Spool, index: Worklist, port: int) -> Watcher:
+def looking(spool: Spool, index: IndexedWorklist, port: int) -> Watcher:
     index.put_all(decision_from(each) for each in spool.decisions())
     peer = RemoteAE("127.0.0.1", port, "MANAGER", "CXR_TRIAGE", 5.0)
     return Watcher("ups", peer, spool, index, ReportMetrics(CollectorRegistry()))
 
 
-def listed(index: Worklist) -> list[str]:
+def listed(index: IndexedWorklist) -> list[str]:
     return [each.study_instance_uid for each in index.page(None, 100, 4e9).entries]
 
 
@@ -66,7 +66,7 @@ def finish(manager: Manager, study: str, state: str = "COMPLETED", **step: Any) 
 
 
 def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_not(
-    spool: Spool, index: Worklist
+    spool: Spool, index: IndexedWorklist
 ) -> None:
     read, canceled, waits = (a_study(spool, "ups", tag=Tag.NORMAL) for _ in range(3))
     person = Dataset()
@@ -87,7 +87,9 @@ def test_what_the_manager_completed_leaves_the_list_and_what_it_canceled_does_no
     assert watcher.metrics.workitems_completed.labels("ups")._value.get() == 1
 
 
-def test_a_claim_at_the_manager_is_kept_while_polls_show_it_and_not_beyond(spool: Spool, index: Worklist) -> None:
+def test_a_claim_at_the_manager_is_kept_while_polls_show_it_and_not_beyond(
+    spool: Spool, index: IndexedWorklist
+) -> None:
     claimed, free = (a_study(spool, "ups", tag=Tag.NORMAL) for _ in range(2))
     with ups_manager() as manager:
         a_deliverer(spool, manager.port).round()
@@ -117,7 +119,7 @@ def test_a_claim_at_the_manager_is_kept_while_polls_show_it_and_not_beyond(spool
         assert site_claim(spool, claimed, first.until) is None
 
 
-def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: Worklist, tmp_path: Path) -> None:
+def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: IndexedWorklist, tmp_path: Path) -> None:
     ca, study, looked = authority(tmp_path), a_study(spool, "ups", tag=Tag.NORMAL), list[float]()
     index.put_all(decision_from(each) for each in spool.decisions())
     with ups_manager(tls=server_context(ca.certificate("manager"))) as manager:
@@ -134,7 +136,7 @@ def test_a_manager_that_speaks_tls_is_looked_at_over_tls(spool: Spool, index: Wo
 
 
 def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_listed(
-    spool: Spool, index: Worklist
+    spool: Spool, index: IndexedWorklist
 ) -> None:
     study = a_study(spool, "ups", tag=Tag.NORMAL)
     with ups_manager() as manager:
@@ -157,7 +159,7 @@ def test_a_workitem_that_was_finished_before_the_newest_image_leaves_the_study_l
 
 @pytest.mark.parametrize("final", [True, False])
 def test_a_workitem_that_was_finished_nobody_says_when_is_of_the_images_that_it_was_made_or_changed_for(
-    spool: Spool, index: Worklist, final: bool
+    spool: Spool, index: IndexedWorklist, final: bool
 ) -> None:
     study = a_study(spool, "ups", tag=Tag.NORMAL)
     with ups_manager() as manager:
@@ -177,7 +179,7 @@ def test_a_workitem_that_was_finished_nobody_says_when_is_of_the_images_that_it_
     assert [step.act for step in acts_of(spool, study)] == [Act.OUTDATED if final else Act.READ]
 
 
-def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Worklist) -> None:
+def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: IndexedWorklist) -> None:
     study = str(generate_uid())
     for patient in ("P-1", "P-2"):
         image = a_radiograph(study, PatientID=patient)
@@ -192,7 +194,9 @@ def test_no_manager_completes_a_study_of_two_patients(spool: Spool, index: Workl
     assert [each.act for each in acts_of(spool, study)] == [Act.IN_DOUBT]
 
 
-def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spool: Spool, index: Worklist) -> None:
+def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(
+    spool: Spool, index: IndexedWorklist
+) -> None:
     study = a_study(spool, "ups")
     with ups_manager((PUSH,)) as manager:
         a_deliverer(spool, manager.port).round()
@@ -206,7 +210,7 @@ def test_a_manager_that_is_away_or_takes_no_pull_takes_nothing_off_the_list(spoo
 
 @pytest.mark.parametrize("vr", ["LO", "LT"])
 def test_a_workitem_with_an_odd_performer_keeps_no_other_from_leaving_the_list(
-    spool: Spool, index: Worklist, vr: str
+    spool: Spool, index: IndexedWorklist, vr: str
 ) -> None:
     for _ in range(2):
         a_study(spool, "ups", tag=Tag.NORMAL)

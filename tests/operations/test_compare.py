@@ -30,7 +30,7 @@ from triage.queue.score_queue import ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import DECISION, Spool
 from triage.worklist import index_keys as keys
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_check import IndexCheck
 from triage.worklist.reader_acts import Act, Marking, Via, mark
 
@@ -58,7 +58,7 @@ class House:
     def __init__(self, spool: Spool, server: RedisServer) -> None:
         self.spool = spool
         self.client: Redis = server.client()
-        self.jobs, self.index = ScoreQueue(self.client), Worklist(self.client)
+        self.jobs, self.index = ScoreQueue(self.client), IndexedWorklist(self.client)
         self.registry = CollectorRegistry()
         self.metrics = ReconcileMetrics(self.registry)
         self.turns = ComparisonTurns()
@@ -450,7 +450,7 @@ def test_what_a_worker_does_while_strangers_are_looked_for_is_no_repair(
     house: House, server: RedisServer, monkeypatch: pytest.MonkeyPatch, moves: bool
 ) -> None:
     """Behind each of the check's commands a study is put in, or one goes to another place of the list."""
-    worker, asked, turns = Worklist(server.client()), house.client.execute_command, itertools.count(1)
+    worker, asked, turns = IndexedWorklist(server.client()), house.client.execute_command, itertools.count(1)
 
     def meanwhile(*command: Any, **options: Any) -> Any:
         found, turn = asked(*command, **options), next(turns)

@@ -21,7 +21,7 @@ from triage.operations.retention import AgeLimits
 from triage.queue.score_queue import QUEUE, ScoreQueue, job_id
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, acts_of
 
 DAY = 24 * 3600.0
@@ -33,7 +33,7 @@ class Broom:
         self.spool = spool
         self.client = server.client()
         self.jobs = ScoreQueue(self.client)
-        self.index = Worklist(self.client)
+        self.index = IndexedWorklist(self.client)
         self.registry = CollectorRegistry()
         self._metrics = ReconcileMetrics(self.registry)
 
@@ -215,14 +215,14 @@ def test_an_index_that_is_emptied_while_it_is_rebuilt_is_not_called_complete(
     broom: Broom, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tagged(broom.spool, "1.2.1", NOW)
-    put_all = Worklist.put_all
+    put_all = IndexedWorklist.put_all
 
-    def emptied_afterwards(self: Worklist, decisions: object) -> None:
+    def emptied_afterwards(self: IndexedWorklist, decisions: object) -> None:
         put_all(self, decisions)  # type: ignore[arg-type]
         broom.client.flushall()
 
     with monkeypatch.context() as meanwhile:
-        meanwhile.setattr(Worklist, "put_all", emptied_afterwards)
+        meanwhile.setattr(IndexedWorklist, "put_all", emptied_afterwards)
         assert not broom.sweep().rebuilt
     assert not broom.index.is_built()
     assert broom.sweep().rebuilt

@@ -46,7 +46,7 @@ from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act
 
 DAY = 24 * 3600.0
@@ -191,7 +191,7 @@ def test_a_late_image_changes_the_decision(bench: Bench) -> None:
     ]
 
 
-class Retention(Worklist):
+class Retention(IndexedWorklist):
     """The index of a retention that meets what is new at its worst moment: it has found the study finished."""
 
     def __init__(self, server: RedisServer, meanwhile: Callable[[], None]) -> None:
@@ -209,7 +209,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
     bench.score(a_chest(0))
     uid = bench.only().study_instance_uid
     marking = reader_acts.Marking(Act.READ, 1.0, "a", reader_acts.Via.PAGE)
-    reader_acts.mark(bench.spool, Worklist(redis_server.client()), uid, marking)
+    reader_acts.mark(bench.spool, IndexedWorklist(redis_server.client()), uid, marking)
     new = [a_chest(0, view="LL"), a_chest(0, age="003Y")]
     failed: list[FailedInstance] = []
     working = threading.Thread(target=lambda: failed.extend(bench.score(*new)))
@@ -497,7 +497,7 @@ def test_where_nobody_shows_maps_none_is_kept(bench: Bench) -> None:
 def test_a_decision_made_by_a_clock_ahead_does_not_keep_a_later_one_off_the_list(
     bench: Bench, redis_server: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    index = Worklist(redis_server.client())
+    index = IndexedWorklist(redis_server.client())
     with monkeypatch.context() as ahead:
         ahead.setattr(batch.time, "time", lambda: time.time_ns() / 1e9 + DAY)
         bench.score(a_chest(0))

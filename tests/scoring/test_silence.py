@@ -27,7 +27,7 @@ from triage.operations.trace import gather
 from triage.queue.score_queue import ScoreQueue
 from triage.runtime.child_pool import DecodePool
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_check import IndexCheck
 from triage.worklist.reader_acts import ReadNotice, Via, record_notice
 from triage.worklist.workitem_store import Workitems, workitem_uid
@@ -49,7 +49,7 @@ class Site:
     ) -> None:
         self.spool, self.client = spool, server.client()
         self.client.flushall()
-        self.index, self.jobs = Worklist(self.client), ScoreQueue(self.client)
+        self.index, self.jobs = IndexedWorklist(self.client), ScoreQueue(self.client)
         self.index.end_building(self.index.begin_building())
         self.registry = CollectorRegistry()
         self.metrics, self.turns = WorkerMetrics(self.registry), ComparisonTurns(at_once=3)

@@ -26,7 +26,7 @@ from triage.queue.score_queue import connect
 from triage.runtime.sockets import open_port
 from triage.spool.clock import ClockState, read_clocks
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 DAY = 24 * 3600.0
 STUDIES = 12
@@ -123,7 +123,9 @@ def test_a_clock_that_was_forty_days_ahead_deletes_and_hides_nothing(
     assert sweep.said("the clock jumped by +3456")
     assert len(list(spool.study_uids())) == STUDIES + 1
     with connect(redis_server.url, 5.0) as client:
-        assert [each.study_instance_uid for each in Worklist(client).page(None, 100, time.time()).entries] == ["1.2.12"]
+        assert [each.study_instance_uid for each in IndexedWorklist(client).page(None, 100, time.time()).entries] == [
+            "1.2.12"
+        ]
     port = int(running.settings["TRIAGE_SWEEP_METRICS_PORT"])
     assert "\ncxr_triage_clock_jumped 1.0" in fetch(port, "/metrics")[1]
 

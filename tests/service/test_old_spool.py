@@ -27,7 +27,7 @@ from tests.web.api.test_ups_rs import performed, state, update
 from triage.queue.score_queue import PRIORS, QUEUE, connect
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import acts_of
 
 NEW = ("unannounced", "half-written", "half-filed", "queued", "queued-child", "queued-youth", "early")
@@ -214,7 +214,7 @@ def assert_one_result_each(found: Found, keys: list[str], tags: dict[str, str]) 
         assessed = spool.assessments(instance.study_instance_uid)
         assert [each["content_digest"] for each in assessed].count(instance.content_digest) == 1
     with connect(found.redis.url, 5.0) as client:
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         wait_for(index.is_built, "the index")
         for name, uid in found.old.studies.items():
             if name == "late":

@@ -20,7 +20,7 @@ from triage.settings.load import load, load_located
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import RequestPolicy, client, create_app, known_hosts
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 
 def of(**environment: str) -> str:
@@ -48,7 +48,7 @@ def test_log_metrics_status_and_command_say_the_same(
     labels = {"version": expected.version, "settings": expected.settings}
     assert registry.get_sample_value("cxr_triage_build_info", labels) == 1
     with client(redis_server.url, 5.0) as redis:
-        sources = Sources(spool, redis, Worklist(redis), 0.0, lambda: 0.0, running=expected)
+        sources = Sources(spool, redis, IndexedWorklist(redis), 0.0, lambda: 0.0, running=expected)
         ask = TestClient(create_app(sources, RequestPolicy(known_hosts("0.0.0.0"))))
         status = ask.get("/api/status").json()
     assert (status["version"], status["settings_revision"]) == (expected.version, expected.settings)

@@ -19,7 +19,7 @@ from triage.queue.connection import anonymous, connect, host_and_port
 from triage.queue.server_check import check_server
 from triage.service.redis_address import address_of
 from triage.settings.load import SettingsError, load
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_the_primary_killed_in_mid_work_loses_nothing(running: Roles, watched: W
 
     wait_for(lambda: is_done(running.spool), "every object")
     with connect(url_of(watched), 2.0) as client:
-        wait_for(lambda: Worklist(client).count() == len(files), "every study on the list of the new primary")
+        wait_for(lambda: IndexedWorklist(client).count() == len(files), "every study on the list of the new primary")
         everything = [receive(running.spool, file) for file in files]
         assert is_done(running.spool)
         assert_one_result_each(running.spool, url_of(watched), everything)

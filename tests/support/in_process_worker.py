@@ -25,7 +25,7 @@ from triage.scoring.study_decisions import DecisionRules
 from triage.scoring.worker import BatchWorker, WorkerSetup
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 
 class Workplace:
@@ -36,7 +36,7 @@ class Workplace:
         self.client = connect(server.url, 5.0)
         self.jobs = ScoreQueue(self.client)
         self.queue = Queue(QUEUE, connection=self.client, serializer=JSONSerializer)
-        self.index = Worklist(self.client)
+        self.index = IndexedWorklist(self.client)
         self.registry = CollectorRegistry()
         self.metrics = WorkerMetrics(self.registry)
         self.stop = StopSignal()

@@ -16,7 +16,8 @@ from uuid import uuid4
 
 from tests.support.wait import wait_for
 from triage.spool.cluster.address import DatabaseAddress
-from triage.spool.cluster.connection import Connection, Row, Value
+from triage.spool.cluster.connection import Connection
+from triage.spool.tables import Row, Value
 
 _PROGRAMS = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: int(path.parent.name))
 USER = "triage"

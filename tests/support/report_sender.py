@@ -24,7 +24,7 @@ from triage.queue.score_queue import connect
 from triage.service.reports import early_store, report_policy
 from triage.settings.sections.reports import ReportsSettings
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Station:
 
     port: int
     spool: Spool
-    index: Worklist
+    index: IndexedWorklist
     registry: CollectorRegistry
     memory: EarlyReports
 
@@ -88,7 +88,7 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
     stop = threading.Event()
     ports: list[int] = []
     with connect(redis.url, 5.0) as client:
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         index.put_all(decision_from(each) for each in spool.decisions())
         index.end_building(index.begin_building())
         memory = early_store(chosen, spool, index, metrics)

@@ -22,7 +22,7 @@ from triage.queue.score_queue import connect
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.spool.usage import HighWater
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 REPOSITORY = Path(__file__).parents[2]
 NO_LIMIT = HighWater(1.0, 0)
@@ -166,7 +166,7 @@ def is_done(spool: Spool) -> bool:
 def assert_one_result_each(spool: Spool, redis_url: str, instances: Sequence[ReceivedInstance]) -> None:
     """Every object is filed in its study, which has one current result that knows it, and the worklist shows that."""
     with connect(redis_url, 5.0) as client:
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         wait_for(index.is_built, "the index")
         listed = [entry.study_instance_uid for entry in index.page(None, 10_000, 2e9).entries]
         assert len(listed) == len(set(listed))

@@ -29,7 +29,7 @@ from triage.web.auth.guard import AccessControl
 from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
 from triage.web.http.serving import server_of
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.workitem_store import Workitems
 
 
@@ -63,7 +63,7 @@ def served(
         shown["adjudication"] = adjudication or AdjudicationRules()
         workitems = Workitems(spool, "CXR triage", low=False) if ups else None
         sources = Sources(
-            spool, connection, Worklist(connection), waiting_cap_s, time.time, workitems=workitems, **shown
+            spool, connection, IndexedWorklist(connection), waiting_cap_s, time.time, workitems=workitems, **shown
         )
         more = workitem_routes(sources, workitems) if workitems else []
         app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))
@@ -80,7 +80,7 @@ def served(
             sources.pictures.close()
 
 
-def tagged(spool: Spool, index: Worklist, number: int, tag: Tag = Tag.NORMAL, **more: Any) -> TriageDecision:
+def tagged(spool: Spool, index: IndexedWorklist, number: int, tag: Tag = Tag.NORMAL, **more: Any) -> TriageDecision:
     """Make the study of ``decided`` and list it."""
     decision = decided(spool, number, tag, **more)
     index.put(decision)

@@ -36,7 +36,7 @@ from triage.web.http.serving import server_of
 from triage.web.http.static import PAGE_HEADERS
 from triage.web.server import ListOptions, RedisAddress, run
 from triage.worklist import index_keys as keys
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 
 @contextmanager
@@ -45,7 +45,7 @@ def web(redis: RedisServer, spool: Spool, waiting_cap_s: float = 0.0, timeout_s:
     listening = listen("127.0.0.1", 0)
     address = f"http://127.0.0.1:{listening.getsockname()[1]}"
     with listening, client(redis.url, timeout_s) as connection:
-        sources = Sources(spool, connection, Worklist(connection), waiting_cap_s, time.time)
+        sources = Sources(spool, connection, IndexedWorklist(connection), waiting_cap_s, time.time)
         server = server_of(create_app(sources, RequestPolicy(known_hosts("127.0.0.1"))))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -60,7 +60,7 @@ def web(redis: RedisServer, spool: Spool, waiting_cap_s: float = 0.0, timeout_s:
 
 def index(redis: RedisServer, *decisions) -> None:
     with redis.client() as connection:
-        worklist = Worklist(connection)
+        worklist = IndexedWorklist(connection)
         worklist.put_all(decisions)
         worklist.end_building(worklist.begin_building())
 

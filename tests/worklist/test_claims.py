@@ -28,7 +28,7 @@ from triage.worklist.claims import (
     held,
     note_claim,
 )
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_act import Act, Marking, Via
 from triage.worklist.reader_acts import mark
 from triage.worklist.workitem_store import Workitems, read_state, workitem_uid
@@ -38,7 +38,7 @@ HOSTILE = 'R^\\=\n<b>"עברית"</b>' + "x" * 90
 
 
 @pytest.fixture
-def study(spool: Spool, index: Worklist) -> str:
+def study(spool: Spool, index: IndexedWorklist) -> str:
     return tagged(spool, index, 1, Tag.ABNORMAL).study_instance_uid
 
 
@@ -115,7 +115,7 @@ def test_only_its_owner_or_an_admin_ends_a_claim_and_a_new_workitem_replaces_it(
 
 
 def test_a_claim_of_a_study_that_was_read_is_ended_and_not_replaced(
-    index: Worklist, claims: Claims, study: str
+    index: IndexedWorklist, claims: Claims, study: str
 ) -> None:
     claims.claim(study, ANN)
     mark(claims.spool, index, study, Marking(Act.READ, 2e9, "bob", Via.PAGE))

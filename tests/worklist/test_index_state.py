@@ -8,17 +8,17 @@ from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from triage.decision.types import Priority
 from triage.worklist import index_keys as keys
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_state import FirstToRead
 from triage.worklist.study_table import StudyTable
 
 
 @pytest.fixture
-def index(redis_server: RedisServer) -> Worklist:
-    return Worklist(redis_server.client())
+def index(redis_server: RedisServer) -> IndexedWorklist:
+    return IndexedWorklist(redis_server.client())
 
 
-def test_each_kind_of_change_names_its_study(index: Worklist) -> None:
+def test_each_kind_of_change_names_its_study(index: IndexedWorklist) -> None:
     index.put_all([a_decision("1.2.1"), a_decision("1.2.2")])
     count = index.state.changed_since(-1).count
     for change, study in (
@@ -36,7 +36,7 @@ def test_each_kind_of_change_names_its_study(index: Worklist) -> None:
 
 
 @pytest.mark.parametrize("harm", ["flushall", "no log", "a gap", "wrong type", "count set back", "no number"])
-def test_a_log_that_lacks_changes_is_not_believed(redis_server: RedisServer, index: Worklist, harm: str) -> None:
+def test_a_log_that_lacks_changes_is_not_believed(redis_server: RedisServer, index: IndexedWorklist, harm: str) -> None:
     index.put_all(a_decision(f"1.2.{n}") for n in range(5))
     count = index.state.changed_since(-1).count
     index.put_all(a_decision(f"1.3.{n}") for n in range(3))
@@ -58,7 +58,7 @@ def test_a_log_that_lacks_changes_is_not_believed(redis_server: RedisServer, ind
 
 
 @pytest.mark.parametrize("cap_s", [0.0, 40.0, 1e6])
-def test_what_comes_first_is_counted_as_the_reading_order_has_it(index: Worklist, cap_s: float) -> None:
+def test_what_comes_first_is_counted_as_the_reading_order_has_it(index: IndexedWorklist, cap_s: float) -> None:
     decisions = [
         a_decision(f"1.2.{n}", priority=list(Priority)[n % 3], received_at=float(n), tagged_at=float(n))
         for n in range(100)
@@ -71,7 +71,7 @@ def test_what_comes_first_is_counted_as_the_reading_order_has_it(index: Worklist
 
 
 def test_a_copy_follows_the_index_and_reads_anew_what_was_changed_behind_its_back(
-    redis_server: RedisServer, index: Worklist
+    redis_server: RedisServer, index: IndexedWorklist
 ) -> None:
     now = [0.0]
     table = StudyTable(index, lambda: now[0])

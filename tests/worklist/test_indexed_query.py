@@ -19,7 +19,7 @@ from triage.decision.urgency import Urgency
 from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.spool import Spool
 from triage.worklist import list_order
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_state import FirstToRead
 from triage.worklist.indexed_query import IndexedQuery
 from triage.worklist.list_filter import ListFilter
@@ -144,20 +144,20 @@ def test_a_study_of_unknown_age_is_hidden_by_no_age() -> None:
 
 
 @pytest.fixture
-def listed(redis_server: RedisServer, spool: Spool) -> tuple[Worklist, Spool, IndexedQuery]:
-    index = Worklist(redis_server.client())
+def listed(redis_server: RedisServer, spool: Spool) -> tuple[IndexedWorklist, Spool, IndexedQuery]:
+    index = IndexedWorklist(redis_server.client())
     index.end_building(index.begin_building())
     return index, spool, IndexedQuery(index, spool, 3600.0)
 
 
-def add(spool: Spool, index: Worklist, **more: object) -> TriageDecision:
+def add(spool: Spool, index: IndexedWorklist, **more: object) -> TriageDecision:
     record = spool.decision(a_study(spool, **more))  # type: ignore[arg-type]
     assert record is not None
     index.put(decision := decision_from(record))
     return decision
 
 
-def test_what_comes_first_and_is_filtered_out_is_counted(listed: tuple[Worklist, Spool, IndexedQuery]) -> None:
+def test_what_comes_first_and_is_filtered_out_is_counted(listed: tuple[IndexedWorklist, Spool, IndexedQuery]) -> None:
     index, spool, query = listed
     add(spool, index, tag=Tag.NORMAL, view="PA")
     add(spool, index, tag=Tag.ABNORMAL, view="AP")
@@ -173,7 +173,7 @@ def test_what_comes_first_and_is_filtered_out_is_counted(listed: tuple[Worklist,
 
 
 def test_a_study_that_is_read_or_comes_is_seen_at_once_in_every_order(
-    listed: tuple[Worklist, Spool, IndexedQuery],
+    listed: tuple[IndexedWorklist, Spool, IndexedQuery],
 ) -> None:
     index, spool, query = listed
     by_name = ListRequest(sort=Sort(Column.PATIENT_NAME))
@@ -187,7 +187,7 @@ def test_a_study_that_is_read_or_comes_is_seen_at_once_in_every_order(
     assert uids(list(query.last_read(5))) == [ann.study_instance_uid]
 
 
-def test_retention_removes_a_patient_from_memory_too(listed: tuple[Worklist, Spool, IndexedQuery]) -> None:
+def test_retention_removes_a_patient_from_memory_too(listed: tuple[IndexedWorklist, Spool, IndexedQuery]) -> None:
     index, spool, query = listed
     gone = add(spool, index, attributes={"PatientName": "GONE^ONE"}).study_instance_uid
     kept = add(spool, index, attributes={"PatientName": "KEPT^ONE"}).study_instance_uid

@@ -11,7 +11,7 @@ import pytest
 from triage.decision.records import to_record
 from triage.decision.types import TriageDecision
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_act import Act, Marking, Via, leaving_act, readers_of
 from triage.worklist.reader_acts import NoSuchActError, ResultChangedError, acts_of, mark, undo
 
@@ -22,12 +22,12 @@ def reading(who: str = "ann", press: str = PRESS, seen: str = "") -> Marking:
     return Marking(Act.READ, time.time(), who, Via.PAGE, source=press, seen=seen)
 
 
-def listed(index: Worklist) -> int:
+def listed(index: IndexedWorklist) -> int:
     return len(index.page(None, 10, time.time()).entries)
 
 
 def test_a_press_is_one_act_however_often_and_by_how_many_it_comes_at_once(
-    spool: Spool, index: Worklist, study: TriageDecision
+    spool: Spool, index: IndexedWorklist, study: TriageDecision
 ) -> None:
     uid = study.study_instance_uid
     who = ["ann", "ann", "ann", "bob"]
@@ -43,7 +43,7 @@ def test_a_press_is_one_act_however_often_and_by_how_many_it_comes_at_once(
 
 
 def test_another_result_than_the_one_that_was_shown_is_not_marked(
-    spool: Spool, index: Worklist, study: TriageDecision
+    spool: Spool, index: IndexedWorklist, study: TriageDecision
 ) -> None:
     uid = study.study_instance_uid
     changed = replace(study, revision="d" * 64, tagged_at=study.tagged_at + 1, sequence=study.sequence + 1)
@@ -60,7 +60,7 @@ def test_another_result_than_the_one_that_was_shown_is_not_marked(
 
 @pytest.mark.parametrize("first", ["ann", "bob"])
 def test_an_undo_takes_back_its_own_reading_and_no_other(
-    spool: Spool, index: Worklist, study: TriageDecision, first: str
+    spool: Spool, index: IndexedWorklist, study: TriageDecision, first: str
 ) -> None:
     uid = study.study_instance_uid
     presses = {"ann": PRESS, "bob": OTHER}
@@ -78,7 +78,7 @@ def test_an_undo_takes_back_its_own_reading_and_no_other(
 
 
 def test_an_undo_of_a_new_result_s_reading_leaves_the_study_on_the_list_although_the_old_one_was_read(
-    spool: Spool, index: Worklist, study: TriageDecision
+    spool: Spool, index: IndexedWorklist, study: TriageDecision
 ) -> None:
     uid = study.study_instance_uid
     mark(spool, index, uid, reading("bob", OTHER))

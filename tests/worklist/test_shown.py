@@ -12,7 +12,7 @@ from triage.decision.types import Tag, TriageDecision
 from triage.operations.explain import explanation
 from triage.operations.trace import gather
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_act import Act, Marking, Via
 from triage.worklist.reader_acts import mark
 from triage.worklist.shown import FILE, ON_STUDY_PAGE, Item, Look, Place, record_shown, shown_of
@@ -26,13 +26,13 @@ def look(at: float, who: str = "ann", place: Place = Place.STUDY, revision: str 
     return Look(place, at, who, ROW if place is Place.LIST else ON_STUDY_PAGE, revision)
 
 
-def read(spool: Spool, index: Worklist, study: TriageDecision, at: float, who: str, act: Act = Act.READ) -> None:
+def read(spool: Spool, index: IndexedWorklist, study: TriageDecision, at: float, who: str, act: Act = Act.READ) -> None:
     label = 1 if act is Act.LABEL else None
     mark(spool, index, study.study_instance_uid, Marking(act, at, who, Via.PAGE, label))
 
 
 def test_a_line_says_what_was_visible_of_which_result_before_or_after_which_reading(
-    spool: Spool, index: Worklist, study: TriageDecision
+    spool: Spool, index: IndexedWorklist, study: TriageDecision
 ) -> None:
     uid = study.study_instance_uid
     with ThreadPoolExecutor(3) as threads:  # a page that asks again and again, and a row that stays on the screen
@@ -58,7 +58,7 @@ def test_a_line_says_what_was_visible_of_which_result_before_or_after_which_read
 
 
 def test_a_row_of_an_earlier_result_is_recorded_with_the_values_that_it_had(
-    spool: Spool, index: Worklist, study: TriageDecision
+    spool: Spool, index: IndexedWorklist, study: TriageDecision
 ) -> None:
     from dataclasses import replace
 
@@ -94,7 +94,7 @@ def test_a_damaged_line_hides_neither_the_others_nor_the_study(spool: Spool, stu
     ],
 )
 def test_was_the_tag_visible_before_the_reading(
-    spool: Spool, index: Worklist, before: list[str], recorded: bool, told: bool, expected: str
+    spool: Spool, index: IndexedWorklist, before: list[str], recorded: bool, told: bool, expected: str
 ) -> None:
     if recorded:
         note_beginning(spool, 0.0)
@@ -113,7 +113,7 @@ def test_was_the_tag_visible_before_the_reading(
     assert visibility_of(spool, uid, {"ann"}) == expected
 
 
-def test_silence_is_not_visible(spool: Spool, index: Worklist) -> None:
+def test_silence_is_not_visible(spool: Spool, index: IndexedWorklist) -> None:
     from dataclasses import replace
 
     study = decided(spool, 1, Tag.ABNORMAL)

@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
-from redis import Redis
 from redis.exceptions import RedisError
 
 from triage.canary.partition import CANARY, is_registered
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from triage.delivery.deliverer import Deliverer, DestinationLoop
     from triage.listener.storage import CanaryRoute
     from triage.scoring.batch import BatchScorer, DecisionOutputs
+    from triage.worklist.worklist import Worklist
 
 
 def canary_at_listener(ae_title: str, spool: Store) -> CanaryRoute:
@@ -40,14 +40,14 @@ def canary_at_listener(ae_title: str, spool: Store) -> CanaryRoute:
 def canary_at_worker(
     make_scorer: Callable[[Store, DecisionOutputs], BatchScorer],
     spool: Store,
-    client: Redis,
+    worklist: Callable[[Store], Worklist],
     destinations: Sequence[str],
 ) -> dict[str, BatchScorer]:
     """Return the scorer of canaries, by partition. ``destinations`` are the names of those with ``canary = true``."""
     from triage.scoring.batch import DecisionOutputs
-    from triage.worklist.index import Worklist
 
-    partition, index = spool.partition(CANARY), Worklist(client)
+    partition = spool.partition(CANARY)
+    index = worklist(partition)
     outbox = Outbox(partition)
 
     def rehearse(decisions: Sequence[TriageDecision]) -> None:

@@ -25,5 +25,7 @@ def sweep(invocation: Invocation, once: bool, index: int) -> None:
             run(settings, open_spool(settings), redis_url(settings))
             return
         swept = sweep_once(settings, open_spool(settings), redis_url(settings))
-        built = "rebuilt" if swept.rebuilt else "whole"
-        click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, the index {built}")
+        built = f"the index {'rebuilt' if swept.rebuilt else 'whole'}"
+        if settings.store.kind != "files":
+            built = "the worklist is in PostgreSQL: no index to check or rebuild"
+        click.echo(f"{swept.requeued} objects queued again, {swept.removed} studies removed, {built}")

@@ -46,7 +46,7 @@ def release(invocation: Invocation, uid: str, by: str, reason: str) -> None:
         _note(settings, spool, study, AuditOutcome.MINOR_FAILURE)
         raise click.ClickException(str(error)) from error
     _note(settings, spool, study, AuditOutcome.SUCCESS)
-    _tell(settings, study)
+    _tell(settings, spool, study)
     click.echo(f"the claim of study {study} is ended; `triage explain {study}` shows it")
 
 
@@ -84,15 +84,14 @@ def _note(settings: Settings, spool: Store, study: str, outcome: AuditOutcome | 
     )
 
 
-def _tell(settings: Settings, study: str) -> None:
-    """Tell open pages; without Redis they see it later."""
-    from redis.exceptions import RedisError
-
+def _tell(settings: Settings, spool: Store, study: str) -> None:
+    """Tell open pages; where the list does not answer they see it later."""
     from triage.queue.score_queue import connect
-    from triage.worklist.index_state import IndexState
+    from triage.worklist.opening import worklist_of
+    from triage.worklist.worklist import AWAY
 
     try:
         with connect(redis_url(settings), settings.redis.timeout_s) as client:
-            IndexState(client).touch(study)
-    except (RedisError, click.ClickException):
+            worklist_of(spool, client).touch(study)
+    except (*AWAY, click.ClickException):
         click.echo("open pages are not told: Redis does not answer; they show it when they are loaded anew", err=True)

@@ -24,13 +24,14 @@ def worklist(invocation: Invocation, limit: int, form: Form | None) -> None:
     """
     settings = invocation.settings()
     from triage.commands.output.worklist import print_worklist
+    from triage.queue.connection import connect
     from triage.service.store import store_address
     from triage.spool.open_store import store_at
     from triage.spool.silence import silence_text
+    from triage.worklist.opening import worklist_of
 
-    if said := silence_text(store_at(store_address(settings))):
+    spool = store_at(store_address(settings))
+    if said := silence_text(spool):
         click.echo(said, err=True)  # the list is shorter than what came, and not for want of studies
-    with redis_errors():
-        print_worklist(
-            redis_url(settings), settings.redis.timeout_s, settings.worklist.waiting_cap_s, limit, form or "table"
-        )
+    with redis_errors(), connect(redis_url(settings), settings.redis.timeout_s) as client:
+        print_worklist(worklist_of(spool, client), settings.worklist.waiting_cap_s, limit, form or "table")

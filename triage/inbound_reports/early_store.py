@@ -32,8 +32,8 @@ from triage.spool.patient import patient_in
 from triage.spool.store import Store
 from triage.spool.study import StudyImage, read_study
 from triage.worklist import reader_acts as reading
-from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import NotTaggedError, ReadNotice
+from triage.worklist.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 

@@ -27,8 +27,8 @@ from triage.spool.clock import Clock
 from triage.spool.patient import Patient, patient_of
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
-from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, ReadNotice
+from triage.worklist.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 

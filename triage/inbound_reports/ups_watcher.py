@@ -26,11 +26,11 @@ from triage.metrics.reports import ReportMetrics
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
 from triage.worklist.claim_attributes import station
-from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import Act, NotTaggedError, ReadNotice
 from triage.worklist.site_claims import SiteClaim, end_site_claim, note_site_claim, valid_until
 from triage.worklist.workitem_performer import PERFORMED, ended_at, performer
 from triage.worklist.workitem_state import COMPLETED, IN_PROGRESS
+from triage.worklist.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -122,7 +122,7 @@ class Watcher:
         else:
             changed = note_site_claim(self.spool, study, claim, self.now())
         if changed:
-            self.index.state.touch(study)
+            self.index.touch(study)
 
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
         # Without a time: a late image may have come between the end and our poll, and is unread.

@@ -20,7 +20,7 @@ from triage.decision.records import decision_from
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.one_study import UNREADABLE
 from triage.spool.store import Store, StudyChanges
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_check import ExpectedEntry, IndexCheck
 from triage.worklist.reader_acts import acts_of, leaving_act
 
@@ -57,7 +57,9 @@ class ComparisonTurns:
     indexed: Counter[str] = field(default_factory=Counter)
 
 
-def compare(spool: Store, index: Worklist, check: IndexCheck, metrics: ReconcileMetrics, turns: ComparisonTurns) -> int:
+def compare(
+    spool: Store, index: IndexedWorklist, check: IndexCheck, metrics: ReconcileMetrics, turns: ComparisonTurns
+) -> int:
     """Compare some studies, correct them, and return the number of corrections. Raises RedisError.
 
     An index that lost many studies is marked as not built, for ``rebuild``.
@@ -70,7 +72,7 @@ class _Comparison:
     """One sweep's comparison."""
 
     _spool: Store
-    _index: Worklist
+    _index: IndexedWorklist
     _check: IndexCheck
     _metrics: ReconcileMetrics
     _turns: ComparisonTurns

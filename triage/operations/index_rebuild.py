@@ -12,7 +12,7 @@ from triage.errors import cause
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.one_study import UNREADABLE, one_study
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import restore
 
 logger = logging.getLogger(__name__)
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 _AT_ONCE = 500
 
 
-def rebuild(spool: Store, index: Worklist, metrics: ReconcileMetrics) -> bool:
+def rebuild(spool: Store, index: IndexedWorklist, metrics: ReconcileMetrics) -> bool:
     """Fill the index from the studies' decisions if Redis lost it, or may have lost a part of it.
 
     Return whether it was rebuilt. Raises RedisError.
@@ -42,7 +42,7 @@ def rebuild(spool: Store, index: Worklist, metrics: ReconcileMetrics) -> bool:
     return index.end_building(token)
 
 
-def _restore(spool: Store, index: Worklist, uid: str) -> None:
+def _restore(spool: Store, index: IndexedWorklist, uid: str) -> None:
     try:
         restore(spool, index, uid)
     except UNREADABLE as error:  # broken, or of another release; it must not hide the other studies

@@ -18,7 +18,8 @@ from triage.operations.retention import AgeLimits, RetentionTurns, remove_aged
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue
 from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
+from triage.worklist.worklist import Worklist
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ def sweep(
         metrics: Counts repairs and removals, and times the sweep.
         limits: Ages from which studies are removed.
         is_prior: Whether an object whose job was lost belongs to a prior study, which may wait.
-        compare: Compares the index with the files; returns the number of repairs.
+        compare: Compares the list with the files, or completes it; returns the number of repairs.
         hold_times: How long living workers have held their jobs, from sweep to sweep. None: begin anew.
 
     Raises:
@@ -91,18 +92,19 @@ def sweep(
 
 
 def _repair_index(state: SharedState, metrics: ReconcileMetrics, compare: Callable[[], int]) -> tuple[int, bool]:
-    """Return the number of repairs, and whether the index was rebuilt."""
-    repaired = remove_wrong_keys(state.jobs, state.index, metrics)
-    rebuilt = rebuild(state.spool, state.index, metrics)
+    """Return the number of repairs, and whether the index was rebuilt. A list that is of the store is no index."""
+    index = state.index if isinstance(state.index, IndexedWorklist) else None
+    repaired = remove_wrong_keys(state.jobs, index, metrics)
+    rebuilt = index is not None and rebuild(state.spool, index, metrics)
     if not rebuilt:
         repaired += compare()
-        rebuilt = rebuild(state.spool, state.index, metrics)  # where too much of it is lost
+        rebuilt = index is not None and rebuild(state.spool, index, metrics)  # where too much of it is lost
     return repaired, rebuilt
 
 
-def remove_wrong_keys(jobs: ScoreQueue, index: Worklist, metrics: ReconcileMetrics) -> int:
+def remove_wrong_keys(jobs: ScoreQueue, index: IndexedWorklist | None, metrics: ReconcileMetrics) -> int:
     """Remove keys of ours that hold a value of a wrong kind, on which every command fails. Return their number."""
-    of_index, of_queue = index.mend(), jobs.mend()
+    of_index, of_queue = index.mend() if index else (), jobs.mend()
     metrics.index_repairs.labels("key").inc(len(of_index))
     metrics.queue_repairs.labels("key").inc(len(of_queue.keys))
     metrics.queue_repairs.labels("id").inc(of_queue.ids)

@@ -11,8 +11,8 @@ from triage.adjudication import retention as cases
 from triage.delivery.outbox import Outbox
 from triage.operations.one_study import one_study
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import NotTaggedError, acts_of, expire, leaving_act
+from triage.worklist.worklist import Worklist
 
 _EXPIRED_AT_ONCE = 200
 _REMOVED_AT_ONCE = 200

@@ -83,12 +83,14 @@ class ScoringResources:
 class DecisionOutputs:
     """Destinations of the decisions of one partition.
 
-    ``index`` takes the decisions of a batch, ``mark`` the UID of a study whose decision is to be delivered.
+    ``index`` takes the decisions of a batch once they are durable, ``mark`` the UID of a study whose decision is to be
+    delivered, ``decided`` that of each study under the lock under which its decision was written.
     """
 
     metrics: WorkerMetrics
     index: Callable[[Sequence[TriageDecision]], None]
     mark: Callable[[str], None] = lambda study_instance_uid: None
+    decided: Callable[[str], None] = lambda study_instance_uid: None
 
 
 def open_file(stored: Openable, context: DecodeContext) -> OpenedFile:
@@ -117,7 +119,7 @@ class BatchScorer:
         self._outputs = outputs
         self._contexts: dict[frozenset[str], DecodeContext] = {}
         self._inference = BatchInference(resources.sessions, resources.policy, outputs.metrics.batch_size.observe)
-        self._decider = StudyDecider(spool, rules, outputs.mark)
+        self._decider = StudyDecider(spool, rules, outputs.mark, outputs.decided)
 
     def start(self, instances: Iterable[ReceivedInstance]) -> StartedFiles:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""

@@ -56,8 +56,18 @@ class DecisionRules:
 class StudyDecider:
     """Decide studies and write their decisions. Each decision of a study has the next number."""
 
-    def __init__(self, spool: Store, rules: DecisionRules, mark: Callable[[str], None]) -> None:
-        """``mark`` is called with the UID of each study whose decision is to be delivered."""
+    def __init__(
+        self,
+        spool: Store,
+        rules: DecisionRules,
+        mark: Callable[[str], None],
+        decided: Callable[[str], None] = lambda study_instance_uid: None,
+    ) -> None:
+        """``mark`` is called with the UID of each study whose decision is to be delivered, ``decided`` with each.
+
+        Both under the study's lock.
+        """
+        self._decided = decided
         self._spool = spool
         self._rules = rules
         self._mark = mark
@@ -88,6 +98,7 @@ class StudyDecider:
             )
             self._rules.choose(decision, not earlier)
             self._spool.write_decision(study_instance_uid, to_record(decision))
+            self._decided(study_instance_uid)
             if not decision.silent:
                 self._mark(study_instance_uid)
         return decision

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
+
+from redis import Redis
 
 from triage.errors import cause
 from triage.metrics.reconcile import ReconcileMetrics
@@ -21,17 +23,31 @@ from triage.service.partitions import partitions
 from triage.settings.schema import Settings
 from triage.spool.store import Store
 from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_partition, remove_old_studies
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_check import IndexCheck
+from triage.worklist.opening import worklist_of
+from triage.worklist.table.worklist import TableWorklist
+from triage.worklist.worklist import Worklist
 
 logger = logging.getLogger(__name__)
+
+COMPLETED_AT_ONCE = 500
+"""Studies whose objects a sweep reads from the bucket for the list: after an upgrade or a move."""
 
 
 class Reconciler:
     """Sweeps of one process, and what it keeps from sweep to sweep."""
 
-    def __init__(self, settings: Settings, spool: Store, redis_url: str, metrics: ReconcileMetrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        spool: Store,
+        redis_url: str,
+        metrics: ReconcileMetrics,
+        completed_at_once: int = COMPLETED_AT_ONCE,
+    ) -> None:
         self._settings, self._spool, self._redis_url, self._metrics = settings, spool, redis_url, metrics
+        self._completed_at_once = completed_at_once
         self._turns, self._hold_times, self._retention = ComparisonTurns(), JobHoldTimes(), RetentionTurns()
         self.clock = ClockWatch(spool)
 
@@ -50,15 +66,29 @@ class Reconciler:
             _forget_validations(spool, apart)
             _expire_quarantine(spool, settings.spool.quarantine_days)
         with connect(self._redis_url, settings.redis.timeout_s) as client:
-            index = Worklist(client)
+            index = worklist_of(spool, client)
             return sweep(
                 SharedState(spool, ScoreQueue(client), index, apart, self._retention),
                 self._metrics,
                 limits,
                 is_prior=partial(is_prior, spool, after_days=settings.decision.prior_after_days),
-                compare=partial(compare, spool, index, IndexCheck(client), self._metrics, self._turns),
+                compare=self._comparison(index, client),
                 hold_times=self._hold_times,
             )
+
+    def _comparison(self, index: Worklist, client: Redis) -> Callable[[], int]:
+        """Return what compares the index with the files; of a list that is of the store, what completes its rows."""
+        if isinstance(index, TableWorklist):
+            return partial(_complete, index, self._completed_at_once)
+        assert isinstance(index, IndexedWorklist)
+        return partial(compare, self._spool, index, IndexCheck(client), self._metrics, self._turns)
+
+
+def _complete(index: TableWorklist, at_once: int) -> int:
+    """Complete rows of the list, and return 0: nothing in Redis was repaired."""
+    if count := index.complete(at_once):
+        logger.info("sweep: the patients and readings of %d listed studies were read", count)
+    return 0
 
 
 def _expire_quarantine(spool: Store, after_days: float) -> None:

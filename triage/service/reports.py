@@ -22,7 +22,8 @@ from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
+from triage.worklist.opening import worklist_of
+from triage.worklist.worklist import Worklist
 
 
 def reports(settings: Settings, spool: Store, redis_url: str) -> None:
@@ -40,7 +41,7 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     with connect(redis_url, settings.redis.timeout_s) as client:
         ready = partial(ready_with_redis, client, started, "receiving reports")
         with health_server(registry, ready, settings.reports):
-            index = Worklist(client)
+            index = worklist_of(spool, client)
             stop = (lambda: stopping.received, stopping.wait)
             watchers = watchers_of(settings.channels.of_type(UPSDestination), spool, index, metrics, *stop)
             if not (settings.reports.port or watchers):

@@ -21,7 +21,7 @@ from triage.spool.clock import Clock
 from triage.spool.store import Store
 from triage.spool.validation_partition import VALIDATION
 from triage.worklist.carried_reading import put_with_reading
-from triage.worklist.index import Worklist
+from triage.worklist.opening import worklist_of
 
 if TYPE_CHECKING:
     from triage.runtime.decode_scheduler import DecodeScheduler
@@ -62,7 +62,7 @@ def scorers_of(
     from triage.scoring.partitioned import PartitionedScorer
     from triage.scoring.study_decisions import DecisionRules
 
-    rules = DecisionRules(priority_policy(settings))
+    rules, index = DecisionRules(priority_policy(settings)), worklist_of(spool, client)
 
     def scorer_of(partition: Store, outputs: DecisionOutputs) -> BatchScorer:
         return BatchScorer(resources, partition, outputs, rules)
@@ -72,8 +72,9 @@ def scorers_of(
         spool,
         DecisionOutputs(
             metrics,
-            partial(put_with_reading, spool, Worklist(client)),
+            partial(put_with_reading, spool, index),
             _mark(settings, spool),
+            index.decided,
         ),
         replace(
             rules,
@@ -83,7 +84,10 @@ def scorers_of(
         ),
     )
     partitions = canary_at_worker(
-        scorer_of, spool, client, tuple(each.name for each in settings.channels.with_canary())
+        scorer_of,
+        spool,
+        partial(worklist_of, client=client),
+        tuple(each.name for each in settings.channels.with_canary()),
     )
     if settings.listener.validation_ae_title:  # not listed, delivered or counted
         outputs = DecisionOutputs(WorkerMetrics(), index=lambda decisions: None)

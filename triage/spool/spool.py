@@ -49,6 +49,8 @@ class _FileBatch:
 class Spool(ObjectFiles, ResultFiles):
     """The one spool of a ``Store``. Safe to share between threads; made once for each process."""
 
+    tables = None
+
     def __init__(self, root: Path) -> None:
         super().__init__(root)
         self.workers = WorkerLocks(root / "locks")

@@ -18,6 +18,7 @@ from triage.spool.file_system_usage import SpoolState, SpoolUsage
 from triage.spool.instance import ReceivedInstance
 from triage.spool.processes import LiveWorkers, SwitchSet
 from triage.spool.stored_object import StoredObject, Upload
+from triage.spool.tables import Tables
 
 
 class Objects(Protocol):
@@ -193,6 +194,10 @@ class Store(Objects, Results, Studies, Protocol):
     @property
     def channel_switches(self) -> SwitchSet:
         """The kill switches of destinations."""
+
+    @property
+    def tables(self) -> Tables | None:
+        """Its database, for a room that has tables of its own there; None where it is files."""
 
     def exists(self) -> bool:
         """Return whether it is there and can be read. Never raises."""

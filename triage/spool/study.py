@@ -25,17 +25,21 @@ from triage.spool.store import Store
 from triage.spool.stored_object import StoredObject
 
 
-def read_study(spool: Store, study_instance_uid: str) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
+def read_study(
+    spool: Store, study_instance_uid: str, *, away_is_error: bool = False
+) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
     """Return the study's decision and its current objects with their attributes; None before the first decision.
 
-    Hold the study's lock. An object that cannot be read has the attributes of its assessment.
+    Hold the study's lock. An object that cannot be read has the attributes of its assessment; with ``away_is_error``
+    OSError is raised for one whose bytes cannot be had now.
     """
     record = spool.decision(study_instance_uid)
     if record is None:
         return None
     assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
     decision = decision_from(record)
-    return decision, tuple(_image(spool, each) for each in _in_order(current_assessments(assessments), decision))
+    current = _in_order(current_assessments(assessments), decision)
+    return decision, tuple(_image(spool, each, away_is_error) for each in current)
 
 
 def associations_of(spool: Store, study_instance_uid: str) -> str:
@@ -58,8 +62,8 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Store, assessment: ImageAssessment) -> StudyImage:
-    header = read_header(spool, assessment)
+def _image(spool: Store, assessment: ImageAssessment, away_is_error: bool) -> StudyImage:
+    header = read_header(spool, assessment, away_is_error=away_is_error)
     if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
@@ -70,8 +74,11 @@ def _instance(assessment: ImageAssessment) -> ReceivedInstance:
     return ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
 
 
-def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
-    """Return the object's attributes, without pixels; of a damaged object those before the damage."""
+def read_header(spool: Store, assessment: ImageAssessment, *, away_is_error: bool = False) -> Dataset:
+    """Return the object's attributes, without pixels; of a damaged object those before the damage.
+
+    ``away_is_error``: raise OSError for an object whose bytes cannot be had now, instead of what is known of it.
+    """
     instance = _instance(assessment)
     for _ in range(2):  # it may be filed between look-up and ``open``
         found = spool.stored_object(instance)
@@ -82,7 +89,9 @@ def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
                     return header_of(file)
         except FileNotFoundError:
             continue
-        except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable
+        except Exception as error:  # pydicom raises many kinds; the assessment says that it is undecodable
+            if away_is_error and isinstance(error, OSError):
+                raise
             break
     return attributes_known(assessment)
 

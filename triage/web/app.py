@@ -20,7 +20,6 @@ from starlette.routing import Route
 from triage.metrics.web import WebMetrics
 from triage.queue.connection import connect
 from triage.spool.silence import silence_text
-from triage.spool.store import Store
 from triage.web import pages
 from triage.web.api import (
     activation_map,
@@ -117,7 +116,7 @@ def create_app(
     monitoring = monitoring or Monitoring.new()
     fixed = [*pages.routes(sources.language), *_api_routes(sources)]
     fixed += sign_in_page.routes(access.sign_in, access.auditing, sources.language)
-    routes = [*fixed, *_monitoring_routes(monitoring.registry, sources.redis, sources.spool), *more]
+    routes = [*fixed, *_monitoring_routes(monitoring.registry, sources), *more]
     app = Starlette(
         routes=guarded(routes, RULES, access),
         middleware=[
@@ -172,14 +171,14 @@ def _api_routes(sources: Sources) -> list[Route]:
     ]
 
 
-def _monitoring_routes(registry: CollectorRegistry, redis: Redis, spool: Store) -> list[Route]:
+def _monitoring_routes(registry: CollectorRegistry, sources: Sources) -> list[Route]:
     async def alive(request: Request) -> Response:
         return PlainTextResponse("alive\n")
 
     def ready(request: Request) -> Response:
-        if worklist.redis_answers(redis):
-            return PlainTextResponse("; ".join(filter(None, ("ready", silence_text(spool)))) + "\n")
-        return PlainTextResponse("Redis does not answer\n", status_code=503)
+        if why := sources.worklist.why_away():
+            return PlainTextResponse(f"{why}\n", status_code=503)
+        return PlainTextResponse("; ".join(filter(None, ("ready", silence_text(sources.spool)))) + "\n")
 
     async def metrics(request: Request) -> Response:
         return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

@@ -30,7 +30,7 @@ from triage.web.auth.setup import AccessSettings, access_control
 from triage.web.http.connection_limits import Limits
 from triage.web.http.middleware import host_name
 from triage.web.http.serving import BoundedServer, server_of
-from triage.worklist.index import Worklist
+from triage.worklist.opening import worklist_of
 from triage.worklist.tag_visibility import note_beginning
 from triage.worklist.workitem_store import Workitems
 
@@ -122,7 +122,7 @@ def run(
         sources = Sources(
             spool,
             connection,
-            Worklist(connection),
+            worklist_of(spool, connection),
             options.waiting_cap_s,
             time.time,
             maps=settings.activation_map,

@@ -13,8 +13,8 @@ from triage.decision.records import assessment_from
 from triage.decision.types import Tag, TriageDecision
 from triage.spool.recall_file import recalled_assessments
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
 from triage.worklist.reader_acts import ReaderAct, acts_of, append_act, leaving_act, update_index
+from triage.worklist.worklist import Worklist
 
 
 def put_with_reading(spool: Store, index: Worklist, decisions: Sequence[TriageDecision]) -> None:
@@ -35,7 +35,10 @@ def carry_reading(spool: Store, index: Worklist, decision: TriageDecision) -> No
         act = replace(last, revision=decision.revision, tag=decision.tag)
         if act.revision != last.revision:
             append_act(spool, uid, act)
-    update_index(index, uid, act)
+        if index.is_of_store:
+            update_index(index, uid, act)
+    if not index.is_of_store:
+        update_index(index, uid, act)
 
 
 def _holds(spool: Store, decision: TriageDecision, last: ReaderAct) -> bool:

@@ -16,14 +16,15 @@ from typing import Concatenate, ParamSpec, TypeVar, cast
 from uuid import uuid4
 
 from redis import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from triage.decision.types import TriageDecision
+from triage.errors import cause
 from triage.runtime.key_types import keep, remove_wrong_types
 from triage.worklist import index_keys as keys
 from triage.worklist import index_scripts as scripts
 from triage.worklist.index_keys import microseconds, readable, study_of
-from triage.worklist.index_state import IndexState
+from triage.worklist.index_state import FirstToRead, IndexState
 from triage.worklist.page import Page, Position, read_cursor, readable_entries, write_cursor
 from triage.worklist.reading_order import ReadingOrder
 
@@ -36,12 +37,12 @@ _Result = TypeVar("_Result")
 
 
 def _repairing(
-    method: Callable[Concatenate[Worklist, _Arguments], _Result],
-) -> Callable[Concatenate[Worklist, _Arguments], _Result]:
+    method: Callable[Concatenate[IndexedWorklist, _Arguments], _Result],
+) -> Callable[Concatenate[IndexedWorklist, _Arguments], _Result]:
     """Repeat a call after keys of a wrong type were removed: they must stop neither the list nor the scoring."""
 
     @wraps(method)
-    def attempt(self: Worklist, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
+    def attempt(self: IndexedWorklist, *args: _Arguments.args, **kwargs: _Arguments.kwargs) -> _Result:
         try:
             return method(self, *args, **kwargs)
         except ResponseError:
@@ -49,11 +50,13 @@ def _repairing(
                 raise
             return method(self, *args, **kwargs)
 
-    return cast("Callable[Concatenate[Worklist, _Arguments], _Result]", attempt)
+    return cast("Callable[Concatenate[IndexedWorklist, _Arguments], _Result]", attempt)
 
 
-class Worklist:
-    """The index. ``client`` is a Redis client that returns bytes. Methods raise RedisError if it does not respond."""
+class IndexedWorklist:
+    """A ``Worklist`` in Redis. ``client`` is a Redis client that returns bytes. Methods raise RedisError."""
+
+    is_of_store = False
 
     def __init__(self, client: Redis) -> None:
         self._client = client
@@ -64,6 +67,9 @@ class Worklist:
         self._read = client.register_script(scripts.READ)
         self._unread = client.register_script(scripts.UNREAD)
         self._finish = client.register_script(scripts.FINISH)
+
+    def decided(self, study_instance_uid: str) -> None:
+        """Do nothing: the index is told once the decision is durable, and has no facts of its patient."""
 
     def put(self, decision: TriageDecision) -> None:
         """Index a study's decision, or move it to its new position."""
@@ -207,6 +213,29 @@ class Worklist:
     def listed_entries(self) -> list[tuple[str, bytes | None]]:
         """Return every listed study with its entry: None for a lost one."""
         return list(self._order.all_entries())
+
+    def touch(self, study_instance_uid: str) -> None:
+        """Tell those who show the list that something of a study has changed that is not in the index."""
+        self.state.touch(study_instance_uid)
+
+    def first_to_read(self, now: float, waiting_cap_s: float) -> FirstToRead:
+        """Return the numbers at ``now`` (POSIX seconds); ``waiting_cap_s``: waiting cap in seconds, 0 for none."""
+        return self.state.first_to_read(now, waiting_cap_s)
+
+    def unread_high(self, at_most: int) -> tuple[int, tuple[str, ...]]:
+        """Return the number of listed studies of priority HIGH, and up to ``at_most`` of them, those that came last."""
+        return self.state.unread_high(at_most)
+
+    def last_result_at(self) -> float | None:
+        """Return when the last study was tagged, in POSIX seconds; None if it is not known."""
+        return self.state.last_result_at()
+
+    def why_away(self) -> str:
+        """Return why the index does not answer; empty if it does."""
+        try:
+            return "" if self._client.ping() else "Redis does not answer"
+        except RedisError as error:
+            return f"Redis does not answer ({cause(error)})"
 
     @_repairing
     def changes(self) -> int:

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 from triage.decision.types import Priority
 from triage.worklist import index_keys as keys
 from triage.worklist import index_scripts as scripts
-from triage.worklist.index_keys import microseconds
+from triage.worklist.index_keys import microseconds, study_of
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,14 @@ class IndexState:
                 pipeline.zlexcount(name, "-", f"({max(cutoff, 0):016d}")
         high, *past_cap = cast("list[int]", pipeline.execute())
         return FirstToRead(high, sum(past_cap))
+
+    def unread_high(self, at_most: int) -> tuple[int, tuple[str, ...]]:
+        """Return the number of unread studies of priority HIGH, and up to ``at_most`` of them, those that came last."""
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.zcard(keys.LISTS[Priority.HIGH])
+        pipeline.zrange(keys.LISTS[Priority.HIGH], -at_most, -1)
+        count, members = cast("tuple[int, list[bytes]]", tuple(pipeline.execute()))
+        return count, tuple(uid for member in members if (uid := study_of(member)))
 
     def last_result_at(self) -> float | None:
         """Return when the last study was tagged, in POSIX seconds; None if it is not known."""

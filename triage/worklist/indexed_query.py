@@ -18,7 +18,7 @@ from redis.exceptions import RedisError
 from triage.decision.types import TriageDecision
 from triage.spool.store import Store
 from triage.worklist.facts_index import FactsIndex
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_state import FirstToRead
 from triage.worklist.list_selection import Moment, Selection, select
 from triage.worklist.listed_study import ListedStudy
@@ -36,7 +36,7 @@ class IndexedQuery:
     """A ``WorklistQuery``. ``waiting_cap_s``: waiting cap in seconds, 0 for none. Safe to share between threads."""
 
     def __init__(
-        self, index: Worklist, spool: Store, waiting_cap_s: float, clock: Callable[[], float] = time.monotonic
+        self, index: IndexedWorklist, spool: Store, waiting_cap_s: float, clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._index = index
         self._waiting_cap_s = waiting_cap_s

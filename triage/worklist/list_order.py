@@ -107,7 +107,12 @@ def cursor_behind(study: ListedStudy, sort: Sort | None, as_of_us: int, cutoff_u
     """Return the cursor of the page behind a study. ``as_of_us``: time of the first page, in microseconds."""
     if sort is None:
         return write_cursor(Position(as_of_us, study.segment(cutoff_us), member(study.decision).encode()))
-    return _write([as_of_us, sort.column, sort.descending, *_key(study, sort)])
+    return cursor_at(_key(study, sort), sort, as_of_us)
+
+
+def cursor_at(key: Key, sort: Sort, as_of_us: int) -> str:
+    """Return the cursor of the page behind a place in an order by a column."""
+    return _write([as_of_us, sort.column, sort.descending, *key])
 
 
 def as_of(cursor: str | None, sort: Sort | None, now: float) -> int:
@@ -117,7 +122,7 @@ def as_of(cursor: str | None, sort: Sort | None, now: float) -> int:
     """
     if cursor is None:
         return microseconds(now)
-    return read_cursor(cursor).as_of_us if sort is None else _read(cursor, sort)[0]
+    return read_cursor(cursor).as_of_us if sort is None else read_place(cursor, sort)[0]
 
 
 def is_behind(cursor: str, sort: Sort | None, cutoff_us: int) -> Callable[[ListedStudy], bool]:
@@ -129,7 +134,7 @@ def is_behind(cursor: str, sort: Sort | None, cutoff_us: int) -> Callable[[Liste
             raise BadCursorError("not a cursor of this worklist: start again without one")
         place = (start.segment, (int(arrival), uid))
         return lambda study: (study.segment(cutoff_us), study.arrival) > place
-    _, last = _read(cursor, sort)
+    _, last = read_place(cursor, sort)
     return lambda study: _comes_after(_key(study, sort), last, sort.descending)
 
 
@@ -151,7 +156,8 @@ def _write(values: Sequence[object]) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-def _read(cursor: str, sort: Sort) -> tuple[int, Key]:
+def read_place(cursor: str, sort: Sort) -> tuple[int, Key]:
+    """Return the time of the first page and the place that the cursor of an order names. Raises BadCursorError."""
     wrong = BadCursorError("not a cursor of this order: start again without one")
     try:
         values = json.loads(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))

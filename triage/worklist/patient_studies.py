@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import combinations
+from threading import Event
+from typing import Protocol
 
 from triage.decision.identity import Issuer, PatientMarks, contradiction
 from triage.decision.reasons import Reason
@@ -15,7 +17,7 @@ from triage.dicom.attribute_text import text_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
 from triage.spool.study import StudyImage, read_study
-from triage.worklist.patient_index import PatientIndex, marks_of
+from triage.worklist.patient_index import marks_of
 from triage.worklist.study_facts import StudyFacts, facts_in
 
 MOST = 50
@@ -72,7 +74,20 @@ class PatientStudies:
     complete: bool = True
 
 
-def others(index: PatientIndex, spool: Store, study_instance_uid: str, at_most_s: float) -> PatientStudies:
+class Bearers(Protocol):
+    """The studies of a store by digests of their patients' IDs: candidates, whose marks are then compared."""
+
+    def catch_up(self, at_most_s: float) -> bool:
+        """Read further studies for at most ``at_most_s`` seconds; return True if all are known. Raises OSError."""
+
+    def bearing(self, digests: Iterable[str]) -> set[str]:
+        """Return the studies in which one of the IDs was found. Raises OSError."""
+
+    def follow(self, stopping: Event) -> None:
+        """Keep what is in memory like the store until ``stopping``; return at once if nothing is."""
+
+
+def others(index: Bearers, spool: Store, study_instance_uid: str, at_most_s: float) -> PatientStudies:
     """Return the other tagged studies of the patient of a study. Raises OSError, InvalidUIDError.
 
     Reads further studies of the spool for at most ``at_most_s`` seconds, if not all are known yet.

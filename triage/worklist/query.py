@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from threading import Event
 from typing import Protocol
 
 from triage.worklist.index_state import FirstToRead
@@ -81,4 +82,8 @@ class WorklistQuery(Protocol):
 
     def choices(self) -> Choices:
         """Return what the unread studies can be filtered by."""
+        ...
+
+    def follow(self, stopping: Event) -> None:
+        """Keep what is in memory like the list until ``stopping``; return at once if nothing is."""
         ...

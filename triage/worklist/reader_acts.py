@@ -23,7 +23,6 @@ from triage.decision.records import Record, assessment_from
 from triage.errors import TriageError
 from triage.spool.clock import Clock
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
 from triage.worklist.reader_act import (
     LEAVING,
     REPORTS,
@@ -37,6 +36,7 @@ from triage.worklist.reader_act import (
     repeated,
     undoing,
 )
+from triage.worklist.worklist import Worklist
 
 __all__ = [
     "LONGEST_REVISION",
@@ -243,7 +243,13 @@ def _record(spool: Store, index: Worklist, decision: Record, act: ReaderAct) -> 
 
 
 def _follow(spool: Store, index: Worklist, study_instance_uid: str) -> None:
-    """Have the list say what the acts say of the present result, once they are durable. Hold the study's lock."""
+    """Have the list say what the acts say of the present result, once they are durable. Hold the study's lock.
+
+    A list that is of the store says it in the transaction of the act.
+    """
+    if index.is_of_store:
+        _show(spool, index, study_instance_uid)
+        return
     spool.when_durable(study_instance_uid, lambda: _show(spool, index, study_instance_uid))
 
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Mapping
 
 from triage.decision.types import TriageDecision
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_keys import readable
 
 _READ_ANEW_EVERY_S = 60.0
@@ -19,7 +19,7 @@ _READ_ANEW_EVERY_S = 60.0
 class StudyTable:
     """The listed decisions by study. Not safe to share between threads. Methods raise RedisError."""
 
-    def __init__(self, index: Worklist, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, index: IndexedWorklist, clock: Callable[[], float] = time.monotonic) -> None:
         self._index = index
         self._clock = clock
         self._decisions: dict[str, TriageDecision] = {}

@@ -22,7 +22,7 @@ from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import FailedInstance
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.worklist import reader_acts
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act
 
 __all__ = ["sessions"]  # a fixture
@@ -38,7 +38,7 @@ def bench(store: ClusterStore, sessions: dict[str, ModelSession], pool: DecodePo
     return Bench(store, sessions, pool)  # type: ignore[arg-type]
 
 
-def read(store: ClusterStore, index: Worklist, uid: str) -> None:
+def read(store: ClusterStore, index: IndexedWorklist, uid: str) -> None:
     reader_acts.mark(store, index, uid, reader_acts.Marking(Act.READ, 1.0, "a", reader_acts.Via.PAGE))
 
 
@@ -54,7 +54,7 @@ def test_a_study_is_received_scored_read_and_removed(
     assert outbox.is_undelivered(uids[0])
     outbox.unmark(uids[0], "pacs")
 
-    index = Worklist(redis_server.client())
+    index = IndexedWorklist(redis_server.client())
     read(store, index, uids[0])
     assert [act.act for act in reader_acts.acts_of(store, uids[0])] == [Act.READ]
     assert remove_old(store, index, AgeLimits(time.time() + 10 * DAY, 1.0)) == (1, 1)  # the other one is unread
@@ -68,7 +68,7 @@ def test_a_study_stays_on_the_list_until_its_reading_is_durable(
 ):
     bench.score(a_chest(0))
     uid = bench.only().study_instance_uid
-    index = Worklist(redis_server.client())
+    index = IndexedWorklist(redis_server.client())
     index.put_all([bench.only()])
 
     def refuse(*_: object) -> None:
@@ -82,7 +82,7 @@ def test_a_study_stays_on_the_list_until_its_reading_is_durable(
     assert listed(index) == []
 
 
-def listed(index: Worklist) -> list[str]:
+def listed(index: IndexedWorklist) -> list[str]:
     return [each.study_instance_uid for each in index.page(None, 10, time.time()).entries]
 
 
@@ -91,7 +91,7 @@ def test_what_comes_while_retention_removes_its_study_is_scored_and_counts(
 ):
     bench.score(a_chest(0))
     uid = bench.only().study_instance_uid
-    read(store, Worklist(redis_server.client()), uid)
+    read(store, IndexedWorklist(redis_server.client()), uid)
     failed: list[FailedInstance] = []
     working = threading.Thread(target=lambda: failed.extend(bench.score(a_chest(0, view="LL"), a_chest(0, age="003Y"))))
 

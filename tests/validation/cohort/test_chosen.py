@@ -22,7 +22,7 @@ from triage.spool.spool import Spool
 from triage.validation.cohort.chosen import representative
 from triage.validation.cohort.manifest import ManifestError, Row, read_manifest
 from triage.validation.cohort.members import open_cohort
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, Marking, Via, mark
 
 
@@ -51,7 +51,7 @@ def test_a_cohort_of_disagreements_alone_and_an_unknown_word_are_refused() -> No
 def test_labels_go_out_with_how_they_were_chosen_and_validation_leaves_the_others_out(
     redis_server: RedisServer, spool: Spool, tmp_path: Path
 ) -> None:
-    index = Worklist(redis_server.client())
+    index = IndexedWorklist(redis_server.client())
     tags = (Tag.ABNORMAL, Tag.NORMAL, Tag.NORMAL, Tag.ABNORMAL, Tag.NORMAL)
     audited, second, unjudged, disputed, agreed = (tagged(spool, index, n, tag) for n, tag in enumerate(tags))
     draw = CaseChooser(spool, ChoiceRules(1.0, "=seed"), lambda: 0.5)

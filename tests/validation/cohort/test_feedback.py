@@ -13,13 +13,13 @@ from triage.decision.types import Tag
 from triage.spool.spool import Spool
 from triage.validation.cohort.manifest import read_manifest
 from triage.worklist import reader_acts as reading
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 
 def test_labels_on_which_all_readers_agree_are_written_as_a_manifest(
     redis_server: RedisServer, spool: Spool, tmp_path: Path
 ):
-    index = Worklist(redis_server.client())
+    index = IndexedWorklist(redis_server.client())
     wrong, disputed, taken_back, unscored = (
         tagged(spool, index, number, tag)
         for number, tag in enumerate([Tag.ABNORMAL, Tag.NORMAL, Tag.NORMAL, Tag.NOT_ASSESSED])

@@ -46,7 +46,7 @@ from triage.validation.scores import over_dicom
 from triage.validation.scores.over_dicom import ServiceError, TargetService
 from triage.validation.scores.predictions import FILES_ALONE, read_predictions
 from triage.validation.validate import validate
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 
 VALIDATION = "VALIDATION"
 QUICK = Compute(threads=1, decode_processes=1)
@@ -89,7 +89,7 @@ class Installation:
         for spool in (self.spool, open_partition(self.spool)):
             found += [*spool.waiting(), *spool.study_uids(), *spool.dead_letters()]
         with connect(self.redis.url, 5.0) as client:
-            return [*found, *client.scan_iter("rq:job:*"), *Worklist(client).study_uids()]
+            return [*found, *client.scan_iter("rq:job:*"), *IndexedWorklist(client).study_uids()]
 
     def nothing_is_left(self) -> bool:
         """Return whether the service is in the state before anything was sent."""
@@ -310,8 +310,8 @@ def test_patients_go_their_way_beside_it(installed: Installation) -> None:
     ours, theirs = (spool.assessments(uid)[0] for spool in (installed.spool, partition))
     assert (ours["probability"], ours["tag"]) == (theirs["probability"], theirs["tag"])
     with connect(installed.redis.url, 5.0) as client:
-        assert [each.study_instance_uid for each in Worklist(client).page(None, 10, 2e9).entries] == [uid]
-        Worklist(client).remove(uid)
+        assert [each.study_instance_uid for each in IndexedWorklist(client).page(None, 10, 2e9).entries] == [uid]
+        IndexedWorklist(client).remove(uid)
     installed.spool.remove_study(uid)
     remove_old_studies(partition, time.time() - 3600)
     assert list(partition.study_uids()) == [uid]  # of a run that may go on

@@ -12,7 +12,7 @@ from tests.web.api.test_ups_rs import service
 from triage.decision.types import Tag
 from triage.queue.score_queue import connect
 from triage.spool.spool import Spool
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.indexed_query import IndexedQuery
 from triage.worklist.patient_match import matches, searchable, words
 from triage.worklist.query import ListRequest
@@ -100,7 +100,7 @@ def test_what_cannot_be_read_in_time_is_said_and_read_the_next_time(redis_server
     studies = [a_study(spool) for _ in range(3)]
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
         clock = Clock(step=0.9)
-        query = IndexedQuery(Worklist(client), spool, 0.0, clock)
+        query = IndexedQuery(IndexedWorklist(client), spool, 0.0, clock)
         some, complete = found_by(query, "doe")
         assert 0 < len(some) < 3 and not complete
         clock.step = 0.0
@@ -110,7 +110,7 @@ def test_what_cannot_be_read_in_time_is_said_and_read_the_next_time(redis_server
 def test_all_names_are_read_ahead_in_steps(redis_server: RedisServer, spool: Spool) -> None:
     studies = [a_study(spool) for _ in range(5)]
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
-        query = IndexedQuery(Worklist(client), spool, 0.0, clock := Clock(step=0.02))
+        query = IndexedQuery(IndexedWorklist(client), spool, 0.0, clock := Clock(step=0.02))
         steps = 0  # there is never time for more than a few
         while not query.catch_up(0.05):
             steps += 1
@@ -122,7 +122,7 @@ def test_all_names_are_read_ahead_in_steps(redis_server: RedisServer, spool: Spo
 def test_a_study_whose_patient_comes_late_is_read_again_after_a_minute(redis_server: RedisServer, spool: Spool) -> None:
     clock = Clock()
     with service(redis_server, spool), connect(redis_server.url, 5.0) as client:
-        index = Worklist(client)
+        index = IndexedWorklist(client)
         query = IndexedQuery(index, spool, 0.0, clock)
         study = a_study(spool, attributes={"PatientName": "", "PatientID": ""})
         index.put(settle(spool, study))

@@ -28,7 +28,7 @@ from triage.web.app import RequestPolicy, client, create_app, known_hosts
 from triage.web.auth.setup import AccessSettings
 from triage.web.http.serving import server_of
 from triage.web.server import ListOptions, RedisAddress, run
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, acts_of
 from triage.worklist.workitem import code
 from triage.worklist.workitem_store import Workitems, read_state, workitem_uid
@@ -43,7 +43,7 @@ def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
     """The service, with all studies of the spool on the worklist, and a client."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
-        worklist = Worklist(connection)
+        worklist = IndexedWorklist(connection)
         worklist.put_all(decision_from(each) for each in spool.decisions())
         worklist.end_building(worklist.begin_building())
         sources = Sources(spool, connection, worklist, 0.0, time.time)

@@ -24,8 +24,9 @@ from triage.service.store import store_address
 from triage.service.supervisor import RunRole, ServiceProcesses, build, forking
 from triage.settings.schema import Settings
 from triage.spool.open_store import open_store
+from triage.spool.store import Store
 from triage.spool.usage import HighWater
-from triage.worklist.index import Worklist
+from triage.worklist.opening import worklist_of
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ def run(settings: Settings, environment: Mapping[str, str], run_role: RunRole, e
             service.start()
             _wait_until_ready(settings, service, stopping)
             samples = _samples(environment, settings.spool.path.absolute().parent / "samples")
-            lost = _send_and_show(samples, settings, service, stopping, console)
+            lost = _send_and_show(samples, settings, service, spool, stopping, console)
             if ends or stopping.received:
                 return LOST if lost else 0
             console.print(
@@ -105,7 +106,12 @@ def _wait_until_ready(settings: Settings, service: ServiceProcesses, stopping: S
 
 
 def _send_and_show(
-    samples: list[SampleFile], settings: Settings, service: ServiceProcesses, stopping: StopSignal, console: Console
+    samples: list[SampleFile],
+    settings: Settings,
+    service: ServiceProcesses,
+    spool: Store,
+    stopping: StopSignal,
+    console: Console,
 ) -> bool:
     """Send, and print each study when its tag lands. Returns whether any sample is lost."""
     studies, failed = _send(samples, settings)
@@ -115,7 +121,7 @@ def _send_and_show(
     console.print(_ROW.format("PRIORITY", "TAG", "PROBABILITY", "REASONS", "STUDY"))
     deadline = time.monotonic() + _TAGS_S
     with connect(service.redis_url, settings.redis.timeout_s) as client:
-        index = Worklist(client)
+        index = worklist_of(spool, client)
         while studies and not stopping.received and time.monotonic() < deadline:
             service.watch()
             for entry in filter(None, map(index.get, list(studies))):

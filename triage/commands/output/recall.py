@@ -160,14 +160,15 @@ def _redecide(settings: Settings, spool: Store, client: Redis, study_instance_ui
     from triage.service.models import priority_policy
     from triage.spool.clock import Clock
     from triage.worklist.carried_reading import put_with_reading
-    from triage.worklist.index import Worklist
+    from triage.worklist.opening import worklist_of
 
     rules = DecisionRules(priority_policy(settings), settings.decision.silent, Clock(spool).in_doubt)
-    decider = StudyDecider(spool, rules, partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)))
+    mark, index = partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)), worklist_of(spool, client)
+    decider = StudyDecider(spool, rules, mark, index.decided)
     errors = StudyErrors(spool)
     with spool.batch() as batch:
         decisions = decider.decide_all([study_instance_uid], errors)
         if errors.by_study:
             raise ValueError(errors.by_study[study_instance_uid])
         batch.settle()
-    put_with_reading(spool, Worklist(client), list(decisions.values()))
+    put_with_reading(spool, index, list(decisions.values()))

@@ -18,8 +18,7 @@ from triage.decision.records import to_record
 from triage.decision.statement import SCOPE
 from triage.decision.types import Tag, TriageDecision
 from triage.operations.visible import visible
-from triage.queue.connection import connect
-from triage.worklist.index import Worklist
+from triage.worklist.worklist import Worklist
 
 _LONGEST = 64
 _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yellow"}
@@ -28,13 +27,11 @@ _STYLES = {Tag.ABNORMAL: "bold red", Tag.NORMAL: "green", Tag.NOT_ASSESSED: "yel
 Form = Literal["table", "json", "csv"]
 
 
-def print_worklist(redis_url: str, timeout_s: float, waiting_cap_s: float, limit: int, form: Form = "table") -> None:
+def print_worklist(index: Worklist, waiting_cap_s: float, limit: int, form: Form = "table") -> None:
     """Print the first ``limit`` studies in reading order, as a table, JSON lines or CSV."""
-    with connect(redis_url, timeout_s) as client:
-        index = Worklist(client)
-        now = time.time()
-        page = index.page(None, limit, now, waiting_cap_s)
-        total = index.count()
+    now = time.time()
+    page = index.page(None, limit, now, waiting_cap_s)
+    total = index.count()
     if form == "json":
         for decision in page.entries:
             sys.stdout.write(json.dumps({"scope": SCOPE, **to_record(decision)}) + "\n")

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 from triage.spool.cluster.entry_rows import EntryRows
 from triage.spool.cluster.fill_level import FillLevel
+from triage.spool.cluster.list_tables import ListTables
 from triage.spool.cluster.live_workers import LeasedWorkers
 from triage.spool.cluster.object_rows import ObjectRows
 from triage.spool.cluster.removal import Removal
@@ -62,6 +63,7 @@ class ClusterStore(ObjectRows, StudyRows):
         self.model_switches = EntrySwitches(self.entries("control", "disabled-models"))
         self.channel_switches = EntrySwitches(self.entries("control", "disabled-channels"))
         self._level = FillLevel(engines, scope)
+        self.tables = ListTables(engines, scope)
 
     @property
     def name(self) -> str:
@@ -164,4 +166,4 @@ class ClusterStore(ObjectRows, StudyRows):
 
     def close(self) -> None:
         """End the idle sessions of this process."""
-        self._engines.pool.close()
+        self._engines.close()

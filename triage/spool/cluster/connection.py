@@ -16,11 +16,11 @@ from pg8000.exceptions import DatabaseError
 
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.sql_errors import DRIVER_ERRORS, as_os_error
-
-Value = str | int | float | bool | bytes | list[str] | None
-Row = list[object]
+from triage.spool.tables import Row, Value
 
 _CONNECT_S = 10.0
+_PREPARED = 250
+"""Statements that a session keeps prepared: filters and orders of the list make many."""
 _ANSWER_S = 5.0
 """Seconds that the answer may take on its way, after the server itself gave a statement up."""
 _SSL_REQUEST = (8).to_bytes(4, "big") + (80877103).to_bytes(4, "big")
@@ -56,11 +56,17 @@ class Connection:
         """Run a statement with values for its ``:names``, and return its rows; none if it has none."""
         self.check_open()
         try:
-            if sql not in self._prepared:
-                self._prepared[sql] = self._session.prepare(sql)
-            return self._prepared[sql].run(**values) or []
+            return self._statement(sql).run(**values) or []
         except DRIVER_ERRORS as error:
             raise self._failed(error) from error
+
+    def _statement(self, sql: str) -> pg8000.native.PreparedStatement:
+        """Return a prepared statement; the one that was prepared first gives way where there are too many."""
+        if sql not in self._prepared:
+            if len(self._prepared) >= _PREPARED:
+                self._prepared.pop(next(iter(self._prepared))).close()
+            self._prepared[sql] = self._session.prepare(sql)
+        return self._prepared[sql]
 
     def command(self, sql: str, timeout_s: float | None = None) -> None:
         """Run a command without values: BEGIN, COMMIT, SAVEPOINT. ``timeout_s``: the time to wait for its end."""
@@ -77,6 +83,20 @@ class Connection:
         warned = any(notice.get(b"V") == b"WARNING" for notice in self._session.notices)
         self._session.notices.clear()
         return warned
+
+    def announced(self, wait_s: float, answer_s: float) -> list[str]:
+        """Wait up to ``wait_s`` seconds for announcements on channels that the session listens to; return their texts.
+
+        The server is asked for a sign of life, which it has to give within ``answer_s`` seconds.
+        """
+        self.check_open()
+        poll = select.poll()
+        poll.register(self._socket, select.POLLIN)
+        poll.poll(wait_s * 1000)
+        self.command("SELECT 1", answer_s)
+        texts = [str(text) for _, _, text in self._session.notifications]
+        self._session.notifications.clear()
+        return texts
 
     def descriptor(self) -> int:
         """Return the descriptor of its socket."""

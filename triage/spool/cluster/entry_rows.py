@@ -10,10 +10,10 @@ from math import inf
 
 from triage.decision.records import Record
 from triage.dicom.uid import valid_uid
-from triage.spool.cluster.connection import Row, Value
 from triage.spool.cluster.missing import missing
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.entries import Place, checked_name, is_name
+from triage.spool.tables import Row, Value
 
 _AT = """tenant = :tenant AND partition = :partition AND COALESCE(study_uid, '') = :study AND place = :place"""
 _ONE = f"{_AT} AND name = :name"

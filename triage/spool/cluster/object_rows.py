@@ -10,12 +10,12 @@ from uuid import uuid4
 from triage.decision.records import Record
 from triage.dicom.uid import valid_uid
 from triage.spool.cluster.bucket_objects import BucketObject
-from triage.spool.cluster.connection import Row, Value
 from triage.spool.cluster.missing import missing
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.cluster.uploads import BucketUploads, ScratchUpload, upload_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.stored_object import Upload
+from triage.spool.tables import Row, Value
 
 logger = logging.getLogger(__name__)
 

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from triage.decision.records import Record
 from triage.dicom.uid import valid_uid
+from triage.spool.cluster.list_rows import LIST, columns_of
 from triage.spool.cluster.missing import missing
 from triage.spool.cluster.rows import Rows
 from triage.spool.cluster.study_groups import group_of
@@ -59,12 +60,14 @@ class ResultRows(Rows):
         return [_record(content) for (content,) in self._read(_ASSESSMENTS, study=valid_uid(study_instance_uid))]
 
     def write_decision(self, study_instance_uid: str, decision: Record) -> None:
-        """Make ``decision`` the study's current one and append it to the history, both or none. Hold its lock."""
+        """Make ``decision`` the current one, append it to the history, and list it: all or nothing. Hold its lock."""
         uid, content = valid_uid(study_instance_uid), json.dumps(decision)
         with self._database.transaction():
             self._make_study(uid)
             self._write(_TELL, study=uid, content=content)
             self._write(_DECIDE, study=uid, content=content)
+            if (columns := columns_of(decision)) is not None:
+                self._write(LIST, study=uid, **columns)
 
     def decision(self, study_instance_uid: str) -> Record | None:
         """Return the study's current decision; None before the first."""

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from triage.spool.cluster.address import ClusterAddress
+from triage.spool.cluster.announcements import Announcements
 from triage.spool.cluster.bucket import Bucket
-from triage.spool.cluster.connection import Row, Value
 from triage.spool.cluster.leases import Leases
 from triage.spool.cluster.pool import ConnectionPool
 from triage.spool.cluster.transactions import Database
+from triage.spool.tables import Row, Value
 
 PAGE = 1000
 """Rows that are read at a time where there may be many, so that no session is kept while others work on them."""
@@ -43,6 +44,12 @@ class Engines:
         self.pool = ConnectionPool(address.database)
         self.leases = Leases(self.pool, address.lease_s)
         self.database = Database(address.database, self.pool, self.leases)
+        self.announcements = Announcements(self.pool)
+
+    def close(self) -> None:
+        """End the session that listens, and the idle ones."""
+        self.announcements.close()
+        self.pool.close()
 
     @property
     def scratch(self) -> Path:

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.commit import commit
-from triage.spool.cluster.connection import Connection, Row, Value
+from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.pool import ConnectionPool
+from triage.spool.tables import Row, Value
 
 
 class Fence(Protocol):

@@ -13,10 +13,10 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from triage.errors import cause
-from triage.spool.cluster.connection import Value
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.cluster.transactions import Transaction
 from triage.spool.stored_object import Upload
+from triage.spool.tables import Value
 
 logger = logging.getLogger(__name__)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from functools import partial
 
-from redis.exceptions import RedisError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -12,7 +11,7 @@ from starlette.routing import Route
 
 from triage.web.api.paging_state import paging_state
 from triage.web.api.sources import Sources
-from triage.worklist.unread_high import unread_high
+from triage.worklist.worklist import AWAY
 
 _AT_MOST = 500
 _COUNT_AT_MOST = 99
@@ -39,8 +38,8 @@ def routes(sources: Sources) -> list[Route]:
 def _attention(sources: Sources, request: Request) -> JSONResponse:
     """Return the number of unread HIGH studies, the UIDs of up to so many, and the state of paging."""
     try:
-        unread, studies = unread_high(sources.redis, _AT_MOST)
-    except RedisError:
+        unread, studies = sources.worklist.unread_high(_AT_MOST)
+    except AWAY:
         unread, studies = None, ()
     return JSONResponse({"unread_high": unread, "studies": list(studies), "paging": paging_state(sources)})
 
@@ -48,8 +47,8 @@ def _attention(sources: Sources, request: Request) -> JSONResponse:
 def _unread_high(sources: Sources, request: Request) -> JSONResponse:
     """Return the number alone, for pages without the list, and for one that is locked."""
     try:
-        unread, _ = unread_high(sources.redis, 1)
-    except RedisError:
+        unread, _ = sources.worklist.unread_high(1)
+    except AWAY:
         unread = None
     return JSONResponse({"unread_high": unread})
 

@@ -8,7 +8,6 @@ from functools import partial
 from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -25,6 +24,7 @@ from triage.web.http.request_body import read_json
 from triage.worklist.claims import Claims, Held, HeldError, NotClaimedError, Person, held
 from triage.worklist.site_claims import site_claim
 from triage.worklist.workitem_state import RefusedError
+from triage.worklist.worklist import AWAY
 
 logger = logging.getLogger(__name__)
 
@@ -80,11 +80,11 @@ def note_listed(sources: Sources, study_instance_uid: str) -> None:
 
 
 def tell(sources: Sources, study_instance_uid: str) -> None:
-    """Tell open pages that the workitem of a study has changed; without Redis they see it later."""
+    """Tell open pages that the workitem of a study has changed; without the list they see it later."""
     try:
-        sources.worklist.state.touch(study_instance_uid)
-    except RedisError:
-        logger.warning("pages are not told that the workitem of study %s changed: Redis is away", study_instance_uid)
+        sources.worklist.touch(study_instance_uid)
+    except AWAY:
+        logger.warning("pages are not told that the workitem of study %s changed: the list is away", study_instance_uid)
 
 
 async def _claim(sources: Sources, request: Request) -> Response:

@@ -1,6 +1,6 @@
 """Server-sent events that tell pages of changes of the worklist, and of the studies that are open.
 
-One poll of a counter in Redis serves all pages for half a second, so the cost is the same for one reader and for a
+One poll of a counter serves all pages for half a second, so the cost is the same for one reader and for a
 hundred, and there is none while no page is open.
 """
 
@@ -12,7 +12,6 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import Caller, caller_of
 from triage.web.http.middleware import STREAM
 from triage.worklist.index_state import FirstToRead
+from triage.worklist.worklist import AWAY
 
 _POLL_S = 0.5
 _STEP_S = 0.3
@@ -55,15 +55,15 @@ class ListState:
         return json.dumps({**numbers, "no_result_since": iso_utc(self.stopped.since) if self.stopped else None})
 
 
-class RedisDown:
-    """The state of the worklist while Redis does not answer."""
+@dataclass(frozen=True)
+class ListDown:
+    """The state of the worklist while it does not answer. ``engine``: redis, or store where it is of the store."""
+
+    engine: str = "redis"
 
     def to_json(self) -> str:
         """Return the data of an event."""
-        return json.dumps({"redis": "down"})
-
-
-_REDIS_DOWN = RedisDown()
+        return json.dumps({self.engine: "down"})
 
 
 class WorklistChanges:
@@ -74,11 +74,11 @@ class WorklistChanges:
         self._results = ResultWatch(sources)
         self._polling = asyncio.Lock()
         self._polled_at = float("-inf")
-        self._state: ListState | RedisDown = _REDIS_DOWN
+        self._state: ListState | ListDown = ListDown()
         self._open_at = float("-inf")
         self._open = json.dumps({"open": None})
 
-    async def state(self) -> ListState | RedisDown:
+    async def state(self) -> ListState | ListDown:
         """Return the state of at most half a second ago."""
         async with self._polling:
             if time.monotonic() - self._polled_at >= _POLL_S:
@@ -94,13 +94,13 @@ class WorklistChanges:
                 self._open, self._open_at = json.dumps({"open": found}), time.monotonic()
             return self._open
 
-    def _poll(self) -> ListState | RedisDown:
+    def _poll(self) -> ListState | ListDown:
         worklist, cap_s = self._sources.worklist, self._sources.waiting_cap_s
         try:
-            first = worklist.state.first_to_read(self._sources.now(), cap_s)
+            first = worklist.first_to_read(self._sources.now(), cap_s)
             return ListState(worklist.changes(), worklist.count(), first, self._results.stopped())
-        except RedisError:
-            return _REDIS_DOWN
+        except AWAY:
+            return ListDown("store" if worklist.is_of_store else "redis")
 
 
 def route(changes: WorklistChanges) -> Route:
@@ -119,7 +119,7 @@ async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: 
 
     The stream ends with the server, with the connection, and within two seconds of the end of the caller's session.
     """
-    sent: ListState | RedisDown | None = None
+    sent: ListState | ListDown | None = None
     sent_open = ""
     sent_at = 0.0
     began = checked_at = time.monotonic()

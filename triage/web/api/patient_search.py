@@ -7,7 +7,6 @@ from typing import Annotated, Self
 from urllib.parse import urlencode
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,12 +15,13 @@ from starlette.routing import Route
 
 from triage.decision.types import Tag
 from triage.web.api.sources import Sources
-from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, listed, without_redis
+from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, LONGEST_TEXT, list_away, listed
 from triage.web.auth.caller import set_query
 from triage.web.http.request_body import read_json
 from triage.worklist.list_filter import ListFilter
 from triage.worklist.page import BadCursorError
 from triage.worklist.query import ListRequest
+from triage.worklist.worklist import AWAY
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, max_length=LONGEST_TEXT)]
 
@@ -67,7 +67,7 @@ def _results(sources: Sources, query: PatientQuery) -> Response:
         page = sources.query.page(request, sources.now())
     except BadCursorError as error:
         raise HTTPException(400, str(error)) from error
-    except RedisError as error:
-        return without_redis(error)
+    except AWAY as error:
+        return list_away(error)
     entries = [listed(sources, study) for study in page.studies]
     return JSONResponse({"entries": entries, "next_cursor": page.next_cursor, "complete": page.complete})

@@ -41,4 +41,4 @@ class ResultWatch:
         """Return since when no results come; None while they do. Raises RedisError."""
         if time.monotonic() - self._looked_at >= _LOOK_EVERY_S:
             self._oldest, self._looked_at = oldest_waiting(self.sources.spool), time.monotonic()
-        return stopped_by(self._oldest, self.sources.worklist.state.last_result_at(), self.sources.now())
+        return stopped_by(self._oldest, self.sources.worklist.last_result_at(), self.sources.now())

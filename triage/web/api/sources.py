@@ -1,4 +1,4 @@
-"""The sources of the API: spool, Redis, worklist index."""
+"""The sources of the API: spool, Redis, worklist."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from redis import Redis
+from redis.exceptions import RedisError
 
 from triage.adjudication.rules import AdjudicationRules
 from triage.model.card_library import CardLibrary
@@ -14,11 +15,12 @@ from triage.runtime.release import UNKNOWN, Running
 from triage.spool.store import Store
 from triage.web.api.images import PictureCache
 from triage.web.api.site_links import SiteLinks
-from triage.worklist.index import Worklist
-from triage.worklist.indexed_query import IndexedQuery
-from triage.worklist.patient_index import PatientIndex
+from triage.worklist.opening import patients_of, query_of
+from triage.worklist.patient_studies import Bearers
 from triage.worklist.presence import Presence
+from triage.worklist.query import WorklistQuery
 from triage.worklist.workitem_store import Workitems
+from triage.worklist.worklist import Worklist
 
 
 @dataclass(frozen=True)
@@ -49,16 +51,23 @@ class Sources:
     language: str = "auto"
 
     @cached_property
-    def patients(self) -> PatientIndex:
+    def patients(self) -> Bearers:
         """The studies of the spool by patient."""
-        return PatientIndex(self.spool)
+        return patients_of(self.spool)
 
     @cached_property
-    def query(self) -> IndexedQuery:
+    def query(self) -> WorklistQuery:
         """The list, with the patients of its studies."""
-        return IndexedQuery(self.worklist, self.spool, self.waiting_cap_s)
+        return query_of(self.worklist, self.spool, self.waiting_cap_s)
 
     @cached_property
     def presence(self) -> Presence:
         """The studies that are open on pages now."""
         return Presence(self.redis)
+
+    def redis_answers(self) -> bool:
+        """Return True if Redis answers now."""
+        try:
+            return bool(self.redis.ping())
+        except RedisError:
+            return False

@@ -18,6 +18,7 @@ from triage.spool.usage import read_state
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import iso_utc
 from triage.web.auth.caller import Role, user_of
+from triage.worklist.worklist import AWAY
 
 _DEAD_LETTERS_SHOWN = 100
 
@@ -57,7 +58,8 @@ def _operations(sources: Sources, request: Request) -> JSONResponse:
     alive, died = spool.workers.count()
     return JSONResponse(
         {
-            **_from_redis(sources),
+            **_from_queue(sources),
+            **_from_list(sources),
             "inbox_objects": state.inbox.objects,
             "oldest_untagged_received_at": iso_utc(state.inbox.oldest) if state.inbox.oldest else None,
             "quarantined_objects": state.quarantine.objects,
@@ -74,22 +76,28 @@ def _operations(sources: Sources, request: Request) -> JSONResponse:
     )
 
 
-def _from_redis(sources: Sources) -> dict[str, object]:
-    """Return the values that only Redis holds; None for each while it is away."""
-    index, now = sources.worklist, sources.now()
+def _from_queue(sources: Sources) -> dict[str, object]:
+    """Return the values of the queue; None for each while Redis is away."""
     try:
         depths = ScoreQueue(sources.redis).depths()
+    except RedisError:
+        return dict.fromkeys(("queue_depth", "queue_priors"))
+    return {"queue_depth": sum(depths.values()), "queue_priors": depths[PRIORS]}
+
+
+def _from_list(sources: Sources) -> dict[str, object]:
+    """Return the values of the list; None for each while it is away."""
+    index, now = sources.worklist, sources.now()
+    try:
         return {
-            "queue_depth": sum(depths.values()),
-            "queue_priors": depths[PRIORS],
             "tagged_last_5_min": index.tagged_since(now - 300),
             "tagged_last_hour": index.tagged_since(now - 3600),
             "worklist_studies": index.count(),
             "worklist_complete": index.is_built(),
         }
-    except RedisError:
-        names = ("queue_depth", "queue_priors", "tagged_last_5_min", "tagged_last_hour", "worklist_studies")
-        return dict.fromkeys([*names, "worklist_complete"])
+    except AWAY:
+        names = ("tagged_last_5_min", "tagged_last_hour", "worklist_studies", "worklist_complete")
+        return dict.fromkeys(names)
 
 
 def _destination(outbox: Outbox, name: str) -> DestinationStatus:

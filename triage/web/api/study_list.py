@@ -9,7 +9,6 @@ from functools import partial
 from operator import attrgetter
 from urllib.parse import urlencode
 
-from redis.exceptions import RedisError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,7 +18,7 @@ from starlette.routing import Route
 from triage.web.api.claims import claim_of
 from triage.web.api.list_models import ListQuery
 from triage.web.api.sources import Sources
-from triage.web.api.worklist import iso_utc, listed, without_redis
+from triage.web.api.worklist import iso_utc, list_away, listed
 from triage.web.auth.caller import set_query
 from triage.web.http.request_body import read_json
 from triage.worklist.index_keys import microseconds
@@ -31,6 +30,7 @@ from triage.worklist.page import BadCursorError
 from triage.worklist.query import ListRequest
 from triage.worklist.study_facts import StudyFacts
 from triage.worklist.untagged import UntaggedStudy, untagged
+from triage.worklist.worklist import AWAY
 
 _READ_SHOWN = 200
 
@@ -64,8 +64,8 @@ def _unread(sources: Sources, query: ListQuery) -> Response:
         page = sources.query.page(_request(query), now)
     except BadCursorError as error:
         raise HTTPException(400, str(error)) from error
-    except RedisError as error:
-        return without_redis(error)
+    except AWAY as error:
+        return list_away(error)
     return JSONResponse(
         {
             "entries": [_row(sources, study, now) for study in page.studies],
@@ -82,9 +82,9 @@ def _read(sources: Sources, query: ListQuery) -> Response:
     now = sources.now()
     try:
         studies = sources.query.last_read(_READ_SHOWN)
-        first = sources.worklist.state.first_to_read(now, sources.waiting_cap_s)
-    except RedisError as error:
-        return without_redis(error)
+        first = sources.worklist.first_to_read(now, sources.waiting_cap_s)
+    except AWAY as error:
+        return list_away(error)
     sort = query.sort.to_sort() if query.sort else Sort(Column.ARRIVED)
     request = ListRequest(_READ_SHOWN, None, sort, query.filter.to_filter(), query.text)
     by_arrival = sorted(studies, key=attrgetter("arrival"))
@@ -96,9 +96,9 @@ def _read(sources: Sources, query: ListQuery) -> Response:
 def _untagged(sources: Sources, query: ListQuery) -> Response:
     studies, matching = untagged(sources.spool, query.limit)
     try:
-        first = sources.worklist.state.first_to_read(sources.now(), sources.waiting_cap_s)
-    except RedisError:
-        first = FirstToRead()  # these studies are in files: they are shown without Redis
+        first = sources.worklist.first_to_read(sources.now(), sources.waiting_cap_s)
+    except AWAY:
+        first = FirstToRead()  # these studies are in the store: they are shown without Redis
     return _whole([_untagged_row(sources, each) for each in studies], first, matching)
 
 
@@ -157,6 +157,6 @@ def first_to_read(numbers: FirstToRead) -> dict[str, int]:
 def _choices(sources: Sources, request: Request) -> Response:
     try:
         found = sources.query.choices()
-    except RedisError as error:
-        return without_redis(error)
+    except AWAY as error:
+        return list_away(error)
     return JSONResponse({"senders": found.senders, "views": found.views})

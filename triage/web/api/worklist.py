@@ -8,8 +8,6 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from functools import partial
 
-from redis import Redis
-from redis.exceptions import RedisError
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
@@ -30,6 +28,7 @@ from triage.worklist.list_filter import ListFilter
 from triage.worklist.listed_study import ListedStudy
 from triage.worklist.page import BadCursorError
 from triage.worklist.query import ListRequest
+from triage.worklist.worklist import AWAY
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 500
@@ -49,14 +48,6 @@ def routes(sources: Sources) -> list[Route]:
         Route("/api/worklist/{study_instance_uid}", partial(_study, sources)),
         Route("/api/status", partial(_status, sources)),
     ]
-
-
-def redis_answers(redis: Redis) -> bool:
-    """Return True if Redis answers now."""
-    try:
-        return bool(redis.ping())
-    except RedisError:
-        return False
 
 
 def entry(decision: TriageDecision) -> dict[str, object]:
@@ -83,8 +74,8 @@ def _page(sources: Sources, request: Request) -> JSONResponse:
         page = sources.query.page(_requested(request), sources.now())
     except (BadRequestError, BadCursorError) as error:
         return problem(400, str(error))
-    except RedisError as error:
-        return without_redis(error)
+    except AWAY as error:
+        return list_away(error)
     return JSONResponse(
         {
             "entries": [listed(sources, study) for study in page.studies],
@@ -100,8 +91,8 @@ def _read(sources: Sources, request: Request) -> JSONResponse:
         found = sources.query.last_read(limit)
     except BadRequestError as error:
         return problem(400, str(error))
-    except RedisError as error:
-        return without_redis(error)
+    except AWAY as error:
+        return list_away(error)
     return JSONResponse({"entries": [listed(sources, study) for study in found]})
 
 
@@ -122,15 +113,16 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
     state, since = read_state(sources.spool), silent_since(sources.spool)
     try:
         listed, complete = sources.worklist.count(), sources.worklist.is_built()
-        stopped = stopped_by(state.inbox.oldest, sources.worklist.state.last_result_at(), sources.now())
-    except RedisError:
+        stopped = stopped_by(state.inbox.oldest, sources.worklist.last_result_at(), sources.now())
+    except AWAY:
         listed, complete, stopped = None, None, None
     return JSONResponse(
         {
             "use": USE,
             "version": sources.running.version,
             "settings_revision": sources.running.settings,
-            "redis": "down" if listed is None else "up",
+            "redis": "up" if sources.redis_answers() else "down",
+            "worklist": "down" if listed is None else "up",
             "worklist_studies": listed,
             "worklist_complete": complete,
             "no_result_since": iso_utc(stopped.since) if stopped else None,
@@ -147,8 +139,10 @@ def _status(sources: Sources, request: Request) -> JSONResponse:
     )
 
 
-def without_redis(error: RedisError) -> JSONResponse:
-    """Return the response while Redis is away."""
+def list_away(error: Exception) -> JSONResponse:
+    """Return the response while the list does not answer: Redis with files, PostgreSQL with a store there."""
+    if isinstance(error, OSError):
+        return problem(503, f"the worklist is not available ({cause(error)}); nothing is lost: try again")
     return problem(
         503,
         f"the worklist is not available because Redis does not answer ({cause(error)}); nothing is lost, "

@@ -19,7 +19,7 @@ export class Live {
   #listAt = Date.now(); // the list was last known to be as it is
   #askedAt = 0;
   #answered = false; // when the page asked by itself
-  #redisDown = false;
+  #down = ""; // what the list gets no answer of: redis, or store
 
   /** `presence` is told what is open; `strip` the studies that come first. */
   constructor(presence, strip) {
@@ -57,11 +57,11 @@ export class Live {
   }
 
   #listed(state) {
-    this.#redisDown = Boolean(state.redis);
+    this.#down = ["redis", "store"].find((engine) => state[engine]) ?? "";
     dispatchEvent(new CustomEvent("worklist-changed")); // for calls.js
     this.#heard();
-    at("listed").textContent = state.redis ? "" : state.listed.toLocaleString(LOCALE);
-    if (!state.redis) this.strip.tell(state);
+    at("listed").textContent = this.#down ? "" : state.listed.toLocaleString(LOCALE);
+    if (!this.#down) this.strip.tell(state);
     this.#due ??= setTimeout(() => this.#changed(), Math.max(0, this.#changedAt + BETWEEN_MS - Date.now()));
   }
 
@@ -101,11 +101,11 @@ export class Live {
   async #ask() {
     this.#askedAt = Date.now();
     try {
-      const { redis, worklist_studies: listed } = await server.get("/api/status");
-      this.#redisDown = redis !== "up";
-      at("listed").textContent = this.#redisDown ? "" : listed.toLocaleString(LOCALE);
+      const { worklist, redis, worklist_studies: listed } = await server.get("/api/status");
+      this.#down = worklist === "up" ? "" : redis === "up" ? "store" : "redis";
+      at("listed").textContent = this.#down ? "" : listed.toLocaleString(LOCALE);
       this.presence.told((await server.get("/api/open")).open);
-      await this.onAsk(!this.#redisDown);
+      await this.onAsk(!this.#down);
       this.#listAt = Date.now();
       this.#answered = true;
     } catch (error) {
@@ -116,7 +116,7 @@ export class Live {
   }
 
   #tell() {
-    if (this.#redisDown) say(text("live.redis"));
+    if (this.#down) say(this.#down === "store" ? text("live.store") : text("live.redis"));
     else if (!this.#isSilent) say("");
     else if (this.#answered) say(text("live.asked", { seconds: ASK_MS / 1000, time: clock(this.#listAt) }));
     else say(text("live.silent", { time: clock(this.#listAt) }));

@@ -1,0 +1,286 @@
+"""The worklist's table against a real PostgreSQL: what one transaction holds, what is completed later, what is told."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import BinaryIO
+
+import pytest
+
+from tests.spool.cluster.test_transactions import end_sessions
+from tests.support.cluster import Cluster
+from tests.support.file_bucket import FileBucket
+from tests.support.listed import ListSite, uids
+from tests.support.listed_rows import fill
+from tests.support.wait import wait_for
+from triage.decision.types import Tag
+from triage.spool.cluster.announcements import Announcements
+from triage.spool.cluster.migrations.versions import v0002_listed_studies
+from triage.spool.cluster.opening import open_cluster
+from triage.spool.cluster.pool import ConnectionPool
+from triage.spool.cluster.schema import VERSION_TABLE
+from triage.worklist.list_order import Column, Sort
+from triage.worklist.opening import patients_of, worklist_of
+from triage.worklist.query import ListRequest
+from triage.worklist.table.worklist import TableWorklist
+
+SMITH = {"PatientName": "SMITH^ANN", "PatientID": "4711", "IssuerOfPatientID": "HOSP"}
+
+
+def site_of(cluster: Cluster, bucket: FileBucket | None = None, **others: float) -> ListSite:
+    store = cluster.open(bucket, **others)
+    return ListSite(store, worklist_of(store, None))  # type: ignore[arg-type]
+
+
+def complete(site: ListSite) -> int:
+    assert isinstance(site.worklist, TableWorklist)
+    return site.worklist.complete(100)
+
+
+@dataclass(frozen=True)
+class AwayBucket(FileBucket):
+    """Opens nothing while a file next to it says so."""
+
+    def open(self, key: str) -> BinaryIO:
+        if (self.folder.parent / "away").exists():
+            raise OSError(errno.ECONNREFUSED, "the bucket cannot be reached")
+        return super().open(key)
+
+
+class TestOneTransaction:
+    def test_a_decision_and_its_row_are_written_or_neither_is(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
+        site = site_of(cluster)
+        uid = site.study()
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EROFS, "read-only")
+
+        with monkeypatch.context() as refusing, pytest.raises(OSError, match="read-only"):
+            refusing.setattr("triage.spool.cluster.transactions.commit", refuse)
+            site.decide(uid, tag=Tag.ABNORMAL)
+        (study,) = site.query().page(ListRequest(), time.time()).studies
+        assert study.decision.tag is Tag.NORMAL and study.facts.patient_name == "DOE^JANE"
+        assert len(site.store.history(uid)) == 1
+
+    def test_an_act_and_the_list_are_written_or_neither_is(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
+        site = site_of(cluster)
+        uid = site.study()
+
+        def refuse(*_: object) -> None:
+            raise OSError(errno.EROFS, "read-only")
+
+        with monkeypatch.context() as refusing, pytest.raises(OSError, match="read-only"):
+            refusing.setattr("triage.spool.cluster.transactions.commit", refuse)
+            site.read(uid)
+        assert uids(site.query().page(ListRequest(), time.time())) == [uid]
+        assert site.query().last_read(5) == ()
+
+    def test_a_study_that_is_removed_takes_its_patient_with_it(self, cluster: Cluster):
+        site = site_of(cluster)
+        uid = site.study(attributes=SMITH)
+        assert cluster.rows("SELECT patient_id_issuer FROM listed_study WHERE tenant = :tenant") == [["HOSP"]]
+        with site.store.study_lock(uid):
+            site.store.remove_study(uid)
+        for table in ("listed_study", "study_patient"):
+            assert cluster.rows(f"SELECT 1 FROM {table} WHERE tenant = :tenant") == []
+
+
+class TestCompletion:
+    def test_while_the_bucket_is_away_a_study_is_listed_and_completed_by_the_sweep(self, cluster: Cluster):
+        bucket = AwayBucket(cluster.bucket.folder)
+        site = site_of(cluster, bucket)
+        away = cluster.bucket.folder.parent / "away"
+        site.image("1.2.3", SMITH)
+        away.touch()
+        site.decide("1.2.3")
+        page = site.query().page(ListRequest(), time.time())
+        assert uids(page) == ["1.2.3"] and not page.complete and page.studies[0].facts.patient_name == ""
+        assert not patients_of(site.store).catch_up(1.0)
+        assert complete(site) == 0
+        away.unlink()
+        other = site_of(cluster, bucket)  # another process, which has not met the failure
+        assert complete(other) == 1 and complete(other) == 0
+        page = site.query().page(ListRequest(patient="smith"), time.time())
+        assert uids(page) == ["1.2.3"] and page.complete
+
+    def test_an_object_that_the_bucket_lost_is_no_reason_to_try_for_ever(self, cluster: Cluster):
+        site = site_of(cluster)
+        site.image("1.2.3", SMITH)
+        cluster.bucket.delete(cluster.keys()[0])
+        site.decide("1.2.3")
+        page = site.query().page(ListRequest(), time.time())
+        assert uids(page) == ["1.2.3"] and page.complete
+
+    def test_a_damaged_log_of_acts_hides_no_study(self, cluster: Cluster):
+        site = site_of(cluster)
+        site.image("1.2.3", SMITH)
+        site.store.study_entries("1.2.3").append("reading.jsonl", {"act": "of another release"})
+        site.decide("1.2.3")
+        assert uids(site.query().page(ListRequest(), time.time())) == ["1.2.3"]
+
+    def test_a_database_of_the_first_schema_is_listed_and_completed(self, cluster: Cluster):
+        name = cluster.server.new_database()
+        address = replace(cluster.address, database=cluster.server.address(name))
+        before = open_cluster(address, cluster.bucket)
+        cluster.opened.append(before)  # type: ignore[arg-type]
+        site = ListSite(before, worklist_of(before, None))  # type: ignore[arg-type]
+        read, unread = site.study(attributes=SMITH), site.study(tag=Tag.ABNORMAL)
+        site.read(read)
+        silent = "1.2.99"
+        site.image(silent)
+        site.decide(silent, silent=True)
+        wanted = site.query().page(ListRequest(), time.time()).studies
+        cluster.server.run("DROP TABLE study_patient, listed_study", name)
+        cluster.server.run("DROP FUNCTION announce_list()", name)
+        cluster.server.run(f"UPDATE {VERSION_TABLE} SET version_num = '0001'", name)
+
+        after = open_cluster(address, cluster.bucket)
+        cluster.opened.append(after)  # type: ignore[arg-type]
+        site = ListSite(after, worklist_of(after, None))  # type: ignore[arg-type]
+        page = site.query().page(ListRequest(), time.time())
+        assert uids(page) == [unread, read] and not page.complete  # no result is hidden meanwhile
+        assert site.worklist.is_built()
+        assert complete(site) == 3
+        page = site.query().page(ListRequest(), time.time())
+        assert page.studies == wanted and page.complete
+        assert [each.decision.study_instance_uid for each in site.query().last_read(5)] == [read]
+        assert cluster.server.run("SELECT count(*) FROM study_patient", name) == [[3]]
+
+    def test_what_no_release_decided_stops_no_migration(self):
+        assert v0002_listed_studies._row("t", "", "1.2", '{"revision": "r1"}') is None
+        assert v0002_listed_studies._row("t", "", "1.2", "[]") is None
+
+
+def test_tenants_do_not_see_each_other(cluster: Cluster) -> None:
+    one = site_of(cluster)
+    store = open_cluster(replace(cluster.address, tenant=f"{cluster.address.tenant}-other"), cluster.bucket)
+    cluster.opened.append(store)  # type: ignore[arg-type]
+    other = ListSite(store, worklist_of(store, None))  # type: ignore[arg-type]
+    uid = one.study(uid="1.2.3", attributes=SMITH)
+    theirs = other.study(uid="1.2.4", attributes={**SMITH, "PatientName": "JONES^BO"})
+    for site, own in ((one, uid), (other, theirs)):
+        query = site.query()
+        for request in (ListRequest(), ListRequest(sort=Sort(Column.PATIENT_ID)), ListRequest(text="4711")):
+            page = query.page(request, time.time())
+            assert uids(page) == [own] and page.matching == 1
+        assert site.worklist.with_accession_number("ACC-1") == (own,)
+        assert site.worklist.count() == 1 and list(site.worklist.arrived_before(time.time() + 1)) == [own]
+    (digest,) = {str(digest) for (digest,) in cluster.rows("SELECT digest FROM study_patient WHERE tenant = :tenant")}
+    assert patients_of(one.store).bearing([str(digest)]) == {uid}
+    other.read(theirs)
+    assert one.query().last_read(5) == ()
+
+
+class TestPlans:
+    """Each page and search is a range of an index: no plan reads the whole table, once there is one."""
+
+    def test_pages_and_searches_use_indexes(self, cluster: Cluster):
+        site = site_of(cluster)
+        fill(cluster.server, cluster.address.tenant, 5000)
+        seen = list[str]()
+        tables = site.store.tables
+        assert tables is not None
+        run = tables.read
+
+        def explained(sql: str, **values: object) -> list[list[object]]:
+            if "count(*)" not in sql and "listed_study" in sql:
+                plan = run(f"EXPLAIN {sql}", **values)  # type: ignore[arg-type]
+                seen.append("\n".join(str(line) for (line,) in plan))
+            return run(sql, **values)  # type: ignore[arg-type]
+
+        tables.read = explained  # type: ignore[method-assign]
+        query = site.query(1e6)
+        now = 2_000_000.0
+        for sort in (None, *(Sort(column, down) for column in Column for down in (False, True))):
+            cursor = None
+            for _ in range(2):
+                page = query.page(ListRequest(20, cursor, sort), now)
+                cursor = page.next_cursor
+        for request in (ListRequest(20, patient="c4ca4"), ListRequest(20, number="acc-004200")):
+            assert query.page(request, now).matching
+        site.worklist.with_accession_number("ACC-004200")
+        assert len(seen) > 60
+        for plan in seen:
+            assert "Seq Scan on listed_study" not in plan, plan
+
+
+class TestAnnouncements:
+    @contextmanager
+    def listening(self, cluster: Cluster, look_every_s: float = 0.3) -> Iterator[Announcements]:
+        pool = ConnectionPool(cluster.address.database)
+        made = Announcements(pool, look_every_s)
+        made.count("")
+        wait_for(lambda: made.is_listening, "a session that listens")
+        try:
+            yield made
+        finally:
+            made.close()
+            pool.close()
+
+    def test_what_concerns_another_tenant_or_partition_is_not_counted(self, cluster: Cluster):
+        site = site_of(cluster)
+        here, elsewhere = f"{cluster.address.tenant}/", "another/"
+        with self.listening(cluster, 60.0) as told:
+            before = told.count(here), told.count(elsewhere)
+            site.worklist.touch("1.2.3")
+            wait_for(lambda: told.count(here) > before[0], "the announcement")
+            assert told.count(elsewhere) == before[1]
+
+    def test_a_burst_is_told_a_few_times(self, cluster: Cluster):
+        site = site_of(cluster)
+        here = f"{cluster.address.tenant}/"
+        with self.listening(cluster, 60.0) as told:
+            before, began = told.count(here), time.monotonic()
+            for _ in range(300):
+                site.worklist.touch("1.2.3")
+            wait_for(lambda: told.count(here) > before, "the announcement")
+            last = cluster.server.run("SELECT pg_notification_queue_usage()")
+            took = time.monotonic() - began
+            assert last == [[0.0]] and told.count(here) - before <= took / 0.1 + 2
+
+    def test_a_lost_session_is_looked_for_and_replaced(self, cluster: Cluster):
+        site = site_of(cluster)
+        here = f"{cluster.address.tenant}/"
+        with self.listening(cluster) as told:
+            before = told.count(here)
+            end_sessions(cluster)
+            wait_for(lambda: told.count(here) > before, "a look without announcements")
+            wait_for(lambda: told.is_listening, "another session")
+            wait_for(lambda: _is_told_again(site, told, here), "an announcement by the new session")
+
+    def test_a_forked_child_listens_by_a_session_of_its_own(self, cluster: Cluster):
+        with self.listening(cluster) as told:
+            reading, writing = os.pipe()
+            if os.fork() == 0:
+                os.close(reading)
+                told.count("")
+                wait_for(lambda: told.is_listening, "a session of the child's")
+                os.write(writing, b"ok")
+                os._exit(0)
+            os.close(writing)
+            assert os.read(reading, 2) == b"ok"
+            os.close(reading)
+            os.wait()
+            assert told.is_listening
+
+    def test_a_database_that_is_away_is_looked_for_without_end(self, cluster: Cluster):
+        pool = ConnectionPool(replace(cluster.address.database, port=1))
+        told = Announcements(pool, 0.05)
+        try:
+            first = told.count("")
+            wait_for(lambda: told.count("") > first + 2, "further looks")
+            assert not told.is_listening
+        finally:
+            told.close()
+
+
+def _is_told_again(site: ListSite, told: Announcements, here: str) -> bool:
+    before = told.count(here)
+    site.worklist.touch("1.2.3")
+    wait_for(lambda: told.count(here) > before, "the announcement")
+    return True

@@ -1,0 +1,121 @@
+"""Completion of a row of the list from the objects and logs of its study, in the transaction that changes them.
+
+The bytes of objects lie in a bucket that may be away: then the row is listed with what is known, and is not complete
+until the sweep has read them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+
+from pydicom.dataset import Dataset
+
+from triage.dicom.attribute_text import text_of
+from triage.dicom.identity import patient_issuer
+from triage.errors import cause
+from triage.spool.store import Store
+from triage.spool.study import read_study
+from triage.spool.tables import Tables, Value
+from triage.worklist.patient_index import marks_of
+from triage.worklist.reader_acts import acts_of, leaving_act
+from triage.worklist.study_facts import facts_in
+from triage.worklist.table.rows import facts_columns
+
+logger = logging.getLogger(__name__)
+
+_UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_PAUSE_S = 30.0  # after the bucket did not answer: a batch must not wait for it study by study
+
+_ONE = "tenant = :tenant AND partition = :partition AND study_uid = :study"
+_TYPES = {
+    "age_years": "float8",
+    "acquired_at": "float8",
+    "views": "text[]",
+    "patient_grams": "text[]",
+    "number_grams": "text[]",
+    "complete": "boolean",
+    "read_at": "float8",
+}
+_FORGET_PATIENTS = f"DELETE FROM study_patient WHERE {_ONE} AND digest <> ALL(CAST(:digests AS text[]))"
+_KEEP_PATIENTS = """
+INSERT INTO study_patient (tenant, partition, study_uid, digest)
+SELECT :tenant, :partition, :study, unnest(CAST(:digests AS text[])) ON CONFLICT DO NOTHING
+"""
+# The listed ones first: what is read already can wait.
+_INCOMPLETE = """
+SELECT study_uid FROM listed_study WHERE tenant = :tenant AND partition = :partition AND NOT complete
+ORDER BY unread DESC, arrival DESC LIMIT CAST(:limit AS int)
+"""
+
+
+class RowCompletion:
+    """Completes rows of one store. Safe to share between threads."""
+
+    def __init__(self, spool: Store, tables: Tables, clock: Callable[[], float] = time.monotonic) -> None:
+        self._spool, self._tables, self._clock = spool, tables, clock
+        self._bucket_again_at = float("-inf")
+
+    def complete(self, study_instance_uid: str) -> bool:
+        """Write what a study's objects and acts say into its row; return whether all of it is known now.
+
+        Hold the study's lock. Raises OSError.
+        """
+        known = self._known(study_instance_uid)
+        columns: dict[str, Value] = {**self._read(study_instance_uid), "complete": known is not None}
+        if known is not None:
+            columns |= known
+            self._keep_patients(study_instance_uid)
+        sets = ", ".join(f"{name} = CAST(:{name} AS {_TYPES.get(name, 'text')})" for name in columns)
+        self._tables.write(f"UPDATE listed_study SET {sets} WHERE {_ONE}", study=study_instance_uid, **columns)
+        return known is not None
+
+    def incomplete(self, limit: int) -> list[str]:
+        """Return studies whose rows are not complete, the listed ones first, then the last ones. Raises OSError."""
+        return [str(uid) for (uid,) in self._tables.read(_INCOMPLETE, limit=limit)]
+
+    def _read(self, study_instance_uid: str) -> dict[str, Value]:
+        try:
+            last = leaving_act(acts_of(self._spool, study_instance_uid))
+        except _UNREADABLE as error:  # broken, or of another release
+            logger.error("the readings of study %s cannot be read (%s): it is listed", study_instance_uid, cause(error))
+            last = None
+        return {"read_revision": last.revision if last else None, "read_at": last.at if last else None}
+
+    def _known(self, study_instance_uid: str) -> dict[str, Value] | None:
+        """Return the columns of patient and images; None while the bytes of an object cannot be had."""
+        if self._clock() < self._bucket_again_at:
+            return None
+        try:
+            found = read_study(self._spool, study_instance_uid, away_is_error=True)
+        except OSError as error:
+            self._bucket_again_at = self._clock() + _PAUSE_S
+            logger.warning(
+                "study %s is listed without its patient until the next sweep: %s", study_instance_uid, cause(error)
+            )
+            return None
+        except _UNREADABLE as error:
+            logger.error(
+                "study %s is listed without patient: unreadable records (%s)", study_instance_uid, cause(error)
+            )
+            return {}
+        if found is None:  # removed meanwhile
+            return {}
+        decision, images = found
+        return facts_columns(facts_in(images), _issuer(image.header for image in images), decision)
+
+    def _keep_patients(self, study_instance_uid: str) -> None:
+        marks = marks_of(self._spool, study_instance_uid)
+        digests = sorted({digest for each in marks for digest, _ in each.identifiers if digest})
+        self._tables.write(_FORGET_PATIENTS, study=study_instance_uid, digests=digests)
+        if digests:
+            self._tables.write(_KEEP_PATIENTS, study=study_instance_uid, digests=digests)
+
+
+def _issuer(headers: Iterable[Dataset]) -> str:
+    """Return the issuer of the Patient ID that the list shows, as a text; empty where none is stated."""
+    for header in headers:
+        if text_of(header, "PatientID") or text_of(header, "PatientName"):
+            return str(patient_issuer(header))
+    return ""
