@@ -85,6 +85,42 @@ def test_in_the_database_nothing_is_changed_or_removed(shared: PlacesInDatabase)
     assert len(list(shared.audit().lines(*ALWAYS))) == 1
 
 
+def test_a_role_that_owns_no_table_adds_lines_and_can_do_no_more(shared: PlacesInDatabase) -> None:
+    from triage.spool.cluster.connection import Connection
+    from triage.spool.cluster.shared_rows import SharedRows
+
+    shared.database()
+    role = f"service_{shared.tenant.replace('-', '_')}"
+    shared.server.command(f"CREATE ROLE {role} LOGIN")
+    shared.server.command(f"GRANT SELECT, INSERT ON audit_line TO {role}")
+    address = replace(shared.server.address("postgres"), user=role)
+    rows = replace(shared.audit(), database=SharedRows(address, shared.tenant))
+    signed_in(trail(rows), "ann")
+    assert len(list(rows.lines(*ALWAYS))) == 1
+    connection = Connection(address)
+    for statement in (
+        "ALTER TABLE audit_line DISABLE TRIGGER ALL",
+        "DELETE FROM audit_line",
+        "TRUNCATE audit_line",
+        "SET session_replication_role TO replica",
+    ):
+        with pytest.raises(OSError, match="42501"):
+            connection.command(statement)
+    connection.close()
+
+
+def test_what_may_go_is_removed_by_the_owner_alone(shared: PlacesInDatabase) -> None:
+    for _ in range(2):
+        signed_in(trail(shared.audit()), "ann")
+    shared.server.command("ALTER TABLE audit_line DISABLE TRIGGER audit_line_is_kept")
+    oldest = "SELECT min(number) FROM audit_line WHERE tenant = :tenant"
+    shared.run(f"DELETE FROM audit_line WHERE tenant = :tenant AND number = ({oldest})")
+    shared.server.command("ALTER TABLE audit_line ENABLE TRIGGER audit_line_is_kept")
+    assert len(list(shared.audit().lines(*ALWAYS))) == 1
+    with pytest.raises(OSError, match="P0001"):
+        shared.run("DELETE FROM audit_line WHERE tenant = :tenant")
+
+
 def test_the_time_of_a_line_is_the_databases(shared: PlacesInDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
     real = time.time
     here, there = trail(shared.audit("a")), trail(shared.audit("b"))
