@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
 
+from tests.spool.conftest import postgres_server
 from tests.support.access_places import Places, PlacesInDatabase, PlacesInFiles
 
 if TYPE_CHECKING:  # the default install has no driver of PostgreSQL
     from tests.support.postgres_server import PostgresServer
+
+__all__ = ["places", "postgres_server", "pytest_generate_tests", "shared"]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -20,14 +22,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "kind_of_places" in metafunc.fixturenames:
         there = ["files", *["postgres"] * bool(metafunc.config.getoption("--cluster"))]
         metafunc.parametrize("kind_of_places", there)
-
-
-@pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
-    from tests.support.postgres_server import PostgresServer
-
-    with PostgresServer() as server:
-        yield server
 
 
 @pytest.fixture

@@ -34,6 +34,11 @@ class AuditFile:
         """The path."""
         return str(self.path)
 
+    @property
+    def uri(self) -> str:
+        """The file."""
+        return self.path.absolute().as_uri()
+
     def prepare(self) -> None:
         """Make its folder."""
         private_folder(self.path.parent)

@@ -53,6 +53,11 @@ class AuditRows:
         """The database."""
         return self.database.name
 
+    @property
+    def uri(self) -> str:
+        """The table."""
+        return f"{self.database.name}#audit_line"
+
     def now(self) -> float:
         """Return the database's time: hosts' clocks differ."""
         ((found,),) = self.database.read(_NOW)
@@ -111,6 +116,11 @@ class CopiedAudit:
     def setting(self) -> str:
         """Both settings."""
         return "store.kind, audit.copy_to_file"
+
+    @property
+    def uri(self) -> str:
+        """The table: the file is a copy."""
+        return self.rows.uri
 
     def now(self) -> float:
         """Return the database's time."""

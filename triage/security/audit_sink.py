@@ -26,6 +26,11 @@ class AuditSink(Protocol):
         ...
 
     @property
+    def uri(self) -> str:
+        """The place, for the trail itself."""
+        ...
+
+    @property
     def setting(self) -> str:
         """The setting that names it."""
         ...

@@ -144,7 +144,7 @@ def note_configuration(trail: AuditTrail, setting: str, description: str) -> Non
 
 def note_log_used(trail: AuditTrail) -> None:
     """Record that the audit trail itself is read. Raises AuditError."""
-    trail.write(trail.messages.log_used(trail.event(operator()), f"urn:cxr-triage:audit-trail:{trail.sink.name}"))
+    trail.write(trail.messages.log_used(trail.event(operator()), trail.sink.uri))
 
 
 def intend_export(trail: AuditTrail, out: Path) -> None:
