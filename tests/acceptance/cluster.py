@@ -18,6 +18,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import models
@@ -34,14 +35,20 @@ from tests.spool.test_store_contract import (
     store,
     tag,
 )
+from tests.support.audit_schema import checked, event
 from tests.support.builders import an_instance
 from tests.support.dicom_senders import storescu
 from tests.support.postgres_server import PostgresServer
+from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.seaweed import SeaweedServer
 from tests.support.service import a_chest
+from tests.support.tcp_proxy import running
 from tests.support.wait import wait_for
 from tests.support.whole_service import TRIAGE, Service, fetch
+from triage.security.audit_file import AuditFile
+from triage.security.file_users import FileUsers
+from triage.security.roles import Role
 from triage.spool.cluster.address import ClusterAddress
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.s3_bucket import S3Bucket
@@ -152,10 +159,10 @@ class SharedService(Service):
             self._store = found
         return self._store
 
-    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """A command with the service's settings."""
         command = [TRIAGE, *self._options, *words]
-        return subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=240)
+        return subprocess.run(command, env=self.environment, input=typed, capture_output=True, text=True, timeout=240)
 
 
 def sent(service: Service, folder: Path, *numbers: int) -> dict[int, str]:
@@ -335,6 +342,83 @@ class TestTwoHosts:
                 second._store.close()
 
 
+class TestTwoWebs:
+    """Two web processes behind HAProxy, which gives each request to the other one: no browser is held at one."""
+
+    def test_a_session_an_act_a_guess_and_the_trail_are_of_both(
+        self, tmp_path: Path, models: Path, address: ClusterAddress, redis_server: RedisServer
+    ):
+        given = {
+            "redis_url": redis_server.url,
+            "sign_in_method": "users",
+            "sign_in_trusted_proxies": "127.0.0.0/8",
+            "web_idle_lock_minutes": 30,
+        }
+        (tmp_path / "second").mkdir()
+        second = SharedService(tmp_path / "second" / "var", models, address, **given)
+        added = second.run("user", "add", "ann", "--role", "reader", typed=f"{PASSWORD}\n")
+        assert added.returncode == 0, added.stderr
+        with SharedService(tmp_path / "var", models, address, **given) as first, started(second, "web"):
+            wait_for(lambda: fetch(second.web_port, "/readyz")[0] == 200, "the second web process")
+            (uid,) = sent(first, tmp_path, 1).values()
+            wait_for(lambda: first.spool.decision(uid), "the study to be tagged", 120.0)
+            with in_turns(tmp_path, first.web_port, second.web_port) as page:
+                form = {"name": "ann", "password": PASSWORD, "next": "/"}
+                entered = page.post("/sign-in", data=form)
+                assert entered.status_code == 303, entered.text
+                page.headers["Cookie"] = entered.headers["set-cookie"].partition(";")[0]
+                for path in ("/api/session", f"/api/studies/{uid}", "/api/worklist"):
+                    assert [page.get(path).status_code for _ in range(6)] == [200] * 6, path
+                read = page.post(f"/api/studies/{uid}/reading", json={"read": True})
+                assert read.status_code == 200, read.text
+                assert page.post("/api/session/lock", json={}).status_code == 200
+                assert [page.get("/api/session").status_code for _ in range(4)] == [401] * 4
+                again = page.post("/sign-in", data=form)
+                page.headers["Cookie"] = again.headers["set-cookie"].partition(";")[0]
+                assert [page.get("/api/session").status_code for _ in range(4)] == [200] * 4
+                guessed = [guess(page, n) for n in range(5)]
+                assert guessed == [401] * 5
+                wait_for(lambda: guess(page, 5) == 429, "guesses at both to be too many", 120.0)
+                removed = second.run("user", "remove", "ann")
+                assert removed.returncode == 0, removed.stderr
+                assert [page.get("/api/session").status_code for _ in range(4)] == [401] * 4
+            exported = second.run("audit", "export")
+            one_study = first.run("audit", "export", "--study", uid)
+        assert exported.returncode == one_study.returncode == 0, exported.stderr
+        messages = [checked(line) for line in exported.stdout.splitlines()]
+        times = [each.find("EventIdentification").get("EventDateTime") for each in messages]
+        assert times == sorted(times)
+        assert [event(each) for each in messages].count(("110100", "E", "0")) == 2  # both begin
+        views = [line for line in one_study.stdout.splitlines() if event(checked(line)) == ("110103", "R", "0")]
+        assert len(views) == 2  # of each process, as each writes an opening once
+        assert 'csd-code="READING"' in one_study.stdout
+
+
+def guess(page: httpx.Client, number: int) -> int:
+    """The answer to a wrong password."""
+    return page.post("/sign-in", data={"name": "ann", "password": f"guess {number}", "next": "/"}).status_code
+
+
+PASSWORD = "twelve little radiologists"
+
+
+@contextmanager
+def in_turns(folder: Path, *ports: int) -> Iterator[httpx.Client]:
+    """Requests by way of HAProxy, each to the next port."""
+    servers = "".join(f"  server s{port} 127.0.0.1:{port}\n" for port in ports)
+    port = free_port()
+    proxy = (
+        "defaults\n  mode http\n  timeout connect 5s\n  timeout client 120s\n  timeout server 120s\n"
+        f"listen web\n  bind 127.0.0.1:{port}\n  balance roundrobin\n  option forwardfor\n"
+        f"  http-request set-header X-Forwarded-Proto https\n{servers}"
+    )
+    with (
+        running(folder, proxy),
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=120) as page,
+    ):
+        yield page
+
+
 @contextmanager
 def started(service: SharedService, *words: str) -> Iterator[None]:
     """One process of a service, ended by its ID."""
@@ -362,11 +446,16 @@ class TestMigrate:
             assert first.returncode == 0, first.stderr
             studies |= sent(files, tmp_path, 3)
             listed = files.tagged(*studies.values())
+            users = FileUsers(tmp_path / "var" / "users.json")
+            users.add("ann", Role.READER, PASSWORD)
+            AuditFile(tmp_path / "var" / "audit" / "audit.xml", 1 << 20).append("<AuditMessage/>")
             refused = shared.run("store", "migrate", "--from", str(tmp_path / "var" / "spool"), "--finish")
             assert refused.returncode == 1, refused.stdout
         finished = shared.run("store", "migrate", "--from", str(tmp_path / "var" / "spool"), "--finish")
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert "with the same bytes" in finished.stdout
+        assert shared.run("user", "list").stdout == "reader  ann\n"
+        assert shared.run("audit", "export").stdout == "<AuditMessage/>\n"
         with shared:
             assert json.loads(json.dumps(shared.tagged(*studies.values()))) == listed
             assert set(sent(shared, tmp_path, 4)) == {4}

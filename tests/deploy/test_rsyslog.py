@@ -12,8 +12,9 @@ from tests.support.audit_repository import RSYSLOGD, Repository, example, rsyslo
 from tests.support.certificates import Authority, authority
 from tests.support.receivers import free_port
 from tests.support.wait import wait_for
+from triage.security.audit_file import AuditFile
 from triage.security.audit_message import AuditSource
-from triage.security.audit_trail import AuditTrail, open_trail
+from triage.security.audit_trail import AuditTrail, trail_of
 
 HEADER = re.compile(r"<85>1 \d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\S+ \S+ cxr-triage - DICOM\+RFC3881 - \ufeff")
 ROTATE_AT = 1 << 16
@@ -26,18 +27,18 @@ def ca(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 def written(tmp_path: Path) -> AuditTrail:
-    return open_trail(tmp_path / "audit/audit.xml", ROTATE_AT, AuditSource("cxr-triage", "web"))
+    return trail_of(AuditFile(tmp_path / "audit/audit.xml", ROTATE_AT), AuditSource("cxr-triage", "web"))
 
 
 def lines_of(written: AuditTrail) -> list[str]:
-    files = sorted(written.path.parent.glob("audit*.xml"), key=lambda each: each.stat().st_mtime_ns)
+    files = sorted(written.sink.path.parent.glob("audit*.xml"), key=lambda each: each.stat().st_mtime_ns)
     return [line for each in files for line in each.read_text().splitlines()]
 
 
 def test_every_message_arrives_once_whatever_ends_or_moves_aside_meanwhile(
     tmp_path: Path, ca: Authority, written: AuditTrail
 ) -> None:
-    main = example(tmp_path, port := free_port(), ca, written.path.parent)
+    main = example(tmp_path, port := free_port(), ca, written.sink.path.parent)
     repository = Repository(port, ca.certificate("repository", host="DNS:localhost"), ca)
 
     def all_came() -> bool:
@@ -51,7 +52,7 @@ def test_every_message_arrives_once_whatever_ends_or_moves_aside_meanwhile(
             wait_for(all_came, "what was written before", 30.0)
         for _ in range(30):  # rsyslog is down: the trail grows, is rotated, and grows
             written.write(f"<AuditMessage>{'y' * 2000}</AuditMessage>")
-    assert len(list(written.path.parent.glob("audit-*.xml"))) == 1
+    assert len(list(written.sink.path.parent.glob("audit-*.xml"))) == 1
     with rsyslog(main):
         written.write("<AuditMessage>while the repository is away</AuditMessage>")
         with repository:
@@ -67,7 +68,7 @@ def test_every_message_arrives_once_whatever_ends_or_moves_aside_meanwhile(
 def test_a_repository_that_is_not_ours_gets_nothing(
     strange: bool, host: str, tmp_path: Path, ca: Authority, written: AuditTrail
 ) -> None:
-    main = example(tmp_path, port := free_port(), ca, written.path.parent)
+    main = example(tmp_path, port := free_port(), ca, written.sink.path.parent)
     (tmp_path / "other").mkdir()
     signer = authority(tmp_path / "other") if strange else ca
     written.begin()

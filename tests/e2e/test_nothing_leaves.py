@@ -36,6 +36,7 @@ SERVES = {"demo", "deliver", "listen", "reports", "up", "web", "work"}
 """Commands that run until they are told to stop: all of them under the first test's."""
 ASKS_NOBODY = {
     "agreement": ["--data", "{folder}"],
+    "audit": ["export"],
     "backup": ["{folder}/backup"],
     "card": ["{model}"],
     "channel": [],

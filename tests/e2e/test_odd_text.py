@@ -29,8 +29,9 @@ from triage.dicom.data_set import read_header
 from triage.hl7.mllp_frames import Frames, framed
 from triage.radiograph.attributes import read_attributes
 from triage.runtime.release import Running
+from triage.security.audit_file import AuditFile
 from triage.security.audit_message import AuditSource
-from triage.security.audit_trail import note_requeue, open_trail
+from triage.security.audit_trail import note_requeue, trail_of
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.validation.cohort.feedback import export
@@ -161,7 +162,7 @@ def test_it_is_shown_as_text_everywhere(
     assert len(row) == len(heading)
     assert not [cell for cell in row if cell[:1] in tuple("=+@")]
     # The audit trail: one line of XML.
-    written = open_trail(tmp_path / "audit.xml", 1 << 20, AuditSource("test", "test"))
+    written = trail_of(AuditFile(tmp_path / "audit.xml", 1 << 20), AuditSource("test", "test"))
     note_requeue(written, spool, [STUDY])
     schema.checked((tmp_path / "audit.xml").read_text().splitlines()[0])
     for record in caplog.records:

@@ -21,6 +21,7 @@ from triage.adjudication.acts import Objection, disagree
 from triage.adjudication.journal import Contradicted
 from triage.adjudication.rules import AdjudicationRules
 from triage.cli import triage as cli
+from triage.security.audit_file import AuditFile
 from triage.security.audit_message import (
     LOGIN,
     SCHEME,
@@ -29,7 +30,7 @@ from triage.security.audit_message import (
     AuditSubject,
     Participant,
 )
-from triage.security.audit_trail import AuditTrail, open_trail
+from triage.security.audit_trail import AuditTrail, trail_of
 from triage.spool.spool import Spool
 from triage.web.auth.audit import RecentEvents
 from triage.web.auth.route_rules import RULES
@@ -47,7 +48,7 @@ def of(home: SignedInWeb, event: str) -> list[Element]:
 
 
 def a_trail(folder: Path, rotate_at_bytes: int = 1 << 20) -> AuditTrail:
-    return open_trail(folder / "audit.xml", rotate_at_bytes, AuditSource("test", "triage test"))
+    return trail_of(AuditFile(folder / "audit.xml", rotate_at_bytes), AuditSource("test", "triage test"))
 
 
 @pytest.fixture

@@ -26,6 +26,7 @@ from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
 from triage.web.app import known_hosts
+from triage.web.auth.places import AccessPlaces
 from triage.web.auth.setup import AccessSettings, access_control
 
 READER, ADMIN = ("ann", "twelve little radiologists"), ("bob", "one administrator at 3 a.m.")
@@ -101,17 +102,18 @@ def write_users(folder: Path, cost: ScryptCost | None = None) -> Path:
 def signed_in_web(
     redis: RedisServer, spool: Spool, folder: Path, *, audit: dict[str, Any] | None = None, called: str = "",
     oidc: dict[str, Any] | None = None, adjudication: AdjudicationRules | None = None,
-    idle_lock_minutes: float = 0.0, **sign_in: Any,
+    idle_lock_minutes: float = 0.0, places: AccessPlaces | None = None, **sign_in: Any,
 ) -> Iterator[SignedInWeb]:  # fmt: skip
     """Serve the web process with the settings of ``sign_in``; by default with the users of ``write_users``.
 
-    ``called``: a host name in addition to those of loopback; ``oidc``: settings of an identity provider.
+    ``called``: a host name in addition to those of loopback; ``oidc``: settings of an identity provider; ``places``:
+    of users, sessions and audit trail, where they are not files.
     """
     registry = CollectorRegistry()
     given = {"method": "users", "users_file": write_users(folder), **sign_in}
     path = folder / "audit" / "audit.xml"
     settings = AuditSettings(**{"path": path, **(audit or {})})
-    access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})), idle_lock_minutes)
+    access = AccessSettings(SignInSettings(**given), settings, OidcSettings(**(oidc or {})), idle_lock_minutes, places)
     control = access_control("127.0.0.1", access, spool, WebMetrics(registry))
     with served(
         redis, spool, known_hosts("127.0.0.1", [called] if called else []), control, ups=True, adjudication=adjudication

@@ -61,7 +61,9 @@ def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
     from triage.errors import StartError
     from triage.model.installed import models_folder
 
-    sources: list[BackupSource] = [*_store(settings), FileSource(settings.sign_in.users_file, "users.json")]
+    sources: list[BackupSource] = [*_store(settings)]
+    if settings.store.kind == "files":
+        sources.append(FileSource(settings.sign_in.users_file, "users.json"))
     sources += [FileSource(each, place) for each, place in zip(files, _places(files), strict=True)]
     if (points := settings.models.operating_points) is not None:
         sources.append(FileSource(points, f"operating-points{points.suffix}"))
@@ -79,7 +81,8 @@ def _store(settings: Settings) -> Iterator[BackupSource]:
 
     if settings.store.kind != "files":
         click.echo(
-            "without the store: back up PostgreSQL and the bucket by their own means (docs/how-to/several-hosts.md)",
+            "without the store, and the users and audit trail in it: back up PostgreSQL and the bucket by their own "
+            "means (docs/how-to/several-hosts.md)",
             err=True,
         )
         return

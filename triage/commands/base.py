@@ -216,16 +216,17 @@ def audit(
     """
     if not (settings.sign_in.method or settings.audit.always):
         return
-    from triage.security.audit_trail import AuditError, command_trail
+    from triage.security.audit_trail import AuditError
+    from triage.service.access import audit_sink, trail_for
 
-    trail = settings.audit
     try:
-        record(command_trail(trail.path, trail.rotate_at_bytes, trail.source, process))
+        record(trail_for(settings, process))
     except AuditError as error:
         if undo is not None:
             undo()
         what = "it is done, but that" if done and undo is None else "it is not done, because it"
-        raise click.ClickException(f"{what} could not be written to the audit trail {trail.path}: {error}") from error
+        place = audit_sink(settings, process).name
+        raise click.ClickException(f"{what} could not be written to the audit trail {place}: {error}") from error
 
 
 def write_or_print(text: str, out: Path | None) -> None:

@@ -33,14 +33,15 @@ def migrate(invocation: Invocation, folder: Path | None, finish: bool) -> None:
 
     May be called again and again, also while the service still works on the spool and after it was killed: each call
     copies what is new. --finish is the last one: it compares counts, every record and the SHA-256 of every object, and
-    ends with status 1 if anything differs. Nothing in the spool is changed. Partitions (canary, validation) stay.
+    ends with status 1 if anything differs, and takes over users (sign_in.users_file) and the lines of the audit trail
+    (audit.path). Nothing in the spool is changed. Partitions (canary, validation) and sessions stay.
     """
     settings = invocation.settings()
     from triage.spool.moving.errors import MoveError
 
     source = _source(settings, (folder or settings.spool.path).absolute())
     try:
-        _run(source, _target(settings), finish)
+        _run(source, _target(settings), settings, finish)
     except (MoveError, OSError) as error:
         raise click.ClickException(f"{error}; call it again when that is put right") from error
 
@@ -64,7 +65,7 @@ def _target(settings: Settings) -> MoveTarget:
     return MoveTarget(open_spool(settings), backdating(store_address(settings)))
 
 
-def _run(source: Store, target: MoveTarget, finish: bool) -> None:
+def _run(source: Store, target: MoveTarget, settings: Settings, finish: bool) -> None:
     from triage.spool.moving.errors import MoveError
     from triage.spool.moving.move import move, refuse_at_work
 
@@ -77,7 +78,31 @@ def _run(source: Store, target: MoveTarget, finish: bool) -> None:
     refusal = MoveError(f"`triage up` runs on {source.name}: stop it first")
     with source.workers.hold_alone("up", refusal):
         _tell(move(source, target, _progress))
+        _move_access(settings)
         _compare(source, target.store)
+
+
+def _move_access(settings: Settings) -> None:
+    """Take over users and audit lines where they belong to the database from now on."""
+    from triage.security.audit_moving import move_lines
+    from triage.security.database_users import DatabaseUsers
+    from triage.security.file_users import FileUsers
+    from triage.security.users import UserError
+    from triage.service.access import audit_file, audit_rows, users_of
+
+    rows, users = audit_rows(settings, "triage store migrate"), users_of(settings)
+    if rows is None or not isinstance(users, DatabaseUsers):
+        return
+    try:
+        accounts = FileUsers(settings.sign_in.users_file).all()
+        adopted = users.adopt(accounts)
+    except UserError as error:
+        raise click.ClickException(str(error)) from error
+    click.echo(f"{adopted:8d}  users")
+    if len(accounts) > adopted:
+        click.echo("users of the file were left, because the database has users already: triage user list", err=True)
+    found, new = move_lines(audit_file(settings), rows)
+    click.echo(f"{found:8d}  lines of the audit trail, {new} of them new")
 
 
 def _compare(source: Store, target: Store) -> None:

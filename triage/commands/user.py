@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from triage.commands.base import Invocation, given
+from triage.commands.base import Invocation, given, start_errors
 from triage.security.roles import Role
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def add(invocation: Invocation, name: str, role: str) -> None:
         if users.find(name):
             raise UserError(f"there is a user {name} already: `triage user password` changes the password")
         secret = _password()
-        with _written(settings, name, f"added as {role}"):
+        with _written(settings, users, name, f"added as {role}"):
             users.add(name, Role(role), secret)
     click.echo(f"{name} may sign in as {role}")
 
@@ -75,6 +75,20 @@ def remove(invocation: Invocation, name: str) -> None:
     _change(settings, users, name, "removed", lambda: users.remove(name))
 
 
+@user.command("end-sessions")
+@click.argument("name", required=False)
+@given
+def end_sessions(invocation: Invocation, name: str | None) -> None:
+    """End every session, or those of NAME: all sign in again, also users of an identity provider."""
+    from triage.service.access import sessions_of
+
+    settings, users = _opened(invocation)
+    what = "sessions ended" if name else "every session ended"
+    with _told(), start_errors(), _written(settings, users, name or "", what):
+        ended = sessions_of(settings).end_all(name)
+    click.echo(f"{ended} sessions of {name or 'all users'} are ended")
+
+
 @user.command("list")
 @given
 def list_users(invocation: Invocation) -> None:
@@ -89,10 +103,11 @@ def list_users(invocation: Invocation) -> None:
 
 
 def _opened(invocation: Invocation) -> tuple[Settings, Users]:
-    from triage.security.users import Users
+    from triage.service.access import users_of
 
     settings = invocation.settings()
-    return settings, Users(settings.sign_in.users_file)
+    with start_errors():
+        return settings, users_of(settings)
 
 
 def _change(settings: Settings, users: Users, name: str, done: str, change: Callable[[], object]) -> None:
@@ -101,7 +116,7 @@ def _change(settings: Settings, users: Users, name: str, done: str, change: Call
     with _told():
         if users.find(name) is None:  # before a password is asked for in vain
             raise UserError(f"there is no user {name!r}: `triage user list` names them")
-        with _written(settings, name, done):
+        with _written(settings, users, name, done):
             change()
     click.echo(f"{name}: {done}; sessions are ended")
 
@@ -115,28 +130,26 @@ def _password() -> str:
 
 
 @contextmanager
-def _written(settings: Settings, name: str, what: str) -> Iterator[None]:
+def _written(settings: Settings, users: Users, name: str, what: str) -> Iterator[None]:
     """Write the change to the audit trail before it is made, else make none, and its result afterwards."""
-    _write(settings, name, f"about to be: {what}", "it is not done, because it")
+    _write(settings, users, name, f"about to be: {what}", "it is not done, because it")
     try:
         yield
     except Exception:
-        _write(settings, name, f"not done: {what}", "it is not done, and that")
+        _write(settings, users, name, f"not done: {what}", "it is not done, and that")
         raise
-    _write(settings, name, what, "it is done, but that")
+    _write(settings, users, name, what, "it is done, but that")
 
 
-def _write(settings: Settings, name: str, description: str, otherwise: str) -> None:
-    from triage.security.audit_trail import AuditError, command_trail, note_user
+def _write(settings: Settings, users: Users, name: str, description: str, otherwise: str) -> None:
+    from triage.security.audit_trail import AuditError, note_user
+    from triage.service.access import audit_sink, trail_for
 
-    audit = settings.audit
     try:
-        written = command_trail(audit.path, audit.rotate_at_bytes, audit.source, "triage user")
-        note_user(written, settings.sign_in.users_file, name, description)
+        note_user(trail_for(settings, "triage user"), users.uri, name, description)
     except AuditError as error:
-        raise click.ClickException(
-            f"{otherwise} could not be written to the audit trail {audit.path}: {error}"
-        ) from error
+        place = audit_sink(settings, "triage user").name
+        raise click.ClickException(f"{otherwise} could not be written to the audit trail {place}: {error}") from error
 
 
 @contextmanager

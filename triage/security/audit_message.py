@@ -115,6 +115,7 @@ def rfc3881(value: str, meaning: str) -> CodedValue:
 
 
 ACCESSED = dcm("110103", "DICOM Instances Accessed")
+LOG_USED = dcm("110101", "Audit Log Used")
 ACTIVITY = dcm("110100", "Application Activity")
 EXPORT = dcm("110106", "Export")
 QUERY = dcm("110112", "Query")
@@ -203,6 +204,15 @@ class AuditMessages:
             _add_study(message, each)
         for patient_id in dict.fromkeys(each.patient_id for each in known):
             _add_patient(message, patient_id)
+        return _line(message)
+
+    def log_used(self, event: AuditEvent, uri: str) -> str:
+        """Return the message of a person who reads the audit trail at ``uri`` (A.5.3.2)."""
+        message = _begin(event, LOG_USED, "R")
+        _add_participant(message, event.participant)
+        self._add_application(message)
+        self._add_source(message)
+        _add_object(message, ParticipantObject(_URI, uri, "2", "13", "Security Audit Log"))
         return _line(message)
 
     def activity(self, event: AuditEvent, kind: CodedValue) -> str:

@@ -1,8 +1,8 @@
 """The audit trail: views of studies, searches, sign-ins and acts, one line of XML for each event.
 
-It is the one place outside the spool that holds Patient IDs. The line of a view is on the disk before the view is sent.
-An act has a line before it is done and another with its outcome (ADR 36). Several processes write to one file, which is
-renamed when it is large and is never removed by this program.
+It is the one place outside the store that holds Patient IDs. The line of a view is kept before the view is sent. An act
+has a line before it is done and another with its outcome (ADR 36). Lines are in files of the host or, where several
+hosts share the store, in its database (ADR 79); this program removes none.
 """
 
 from __future__ import annotations
@@ -10,18 +10,16 @@ from __future__ import annotations
 import logging
 import os
 import pwd
-import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import TypeVar
 
 from triage.decision.records import assessment_from
 from triage.dicom.attribute_text import text_of
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import StartError, TriageError, cause
-from triage.runtime.durable import append_line, private_folder
 from triage.security.audit_message import (
     CONFIGURED,
     SCHEME,
@@ -37,10 +35,13 @@ from triage.security.audit_message import (
     Participant,
     intent,
 )
+from triage.security.audit_sink import AuditSink
 from triage.spool.store import Store
 from triage.spool.study import read_header
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REQUEUED = CodedValue("REQUEUE", SCHEME, "A dead letter is tried again")
 RECALLED = CodedValue("RECALL", SCHEME, "A recalled result is scored again")
@@ -50,67 +51,63 @@ EXPORTED = CodedValue("EXPORT", SCHEME, "Labels are written to a file")
 
 
 class AuditError(TriageError):
-    """The audit trail could not be written: make room on its disk, or correct the rights of its folder."""
+    """The audit trail could not be written: make room on its disk, correct its folder's rights, start its database."""
 
 
 @dataclass(frozen=True)
 class AuditTrail:
-    """A file of audit messages. ``count`` is called after each write, with True if it succeeded."""
+    """The audit messages of one process. ``count`` is called after each write, with True if it succeeded."""
 
-    path: Path
-    rotate_at_bytes: int
+    sink: AuditSink
     messages: AuditMessages
     count: Callable[[bool], None] = lambda written: None
-    now: Callable[[], float] = time.time
 
     def event(self, participant: Participant, outcome: AuditOutcome = AuditOutcome.SUCCESS) -> AuditEvent:
-        """Return an event of this moment."""
-        return AuditEvent(self.now(), participant, outcome)
+        """Return an event of this moment. Raises AuditError if the clock of the trail's place does not answer."""
+        return AuditEvent(self._tried(self.sink.now), participant, outcome)
 
     def write(self, message: str) -> None:
         """Write a message durably. Raises AuditError after an entry in the log that does not hold the message."""
-        try:
-            append_line(self.path, message, self.rotate_at_bytes, self._rotated_path())
-        except OSError as error:
-            self.count(False)
-            logger.error("audit: %s cannot be written: %s", self.path, cause(error))
-            raise AuditError(cause(error)) from error
+        self._tried(lambda: self.sink.append(message))
         self.count(True)
 
     def begin(self) -> None:
         """Record that this process starts. Raises StartError if the trail cannot be written."""
         try:
-            private_folder(self.path.parent)
-            if self.path.exists() and self.path.stat().st_mode & 0o077:
-                raise StartError(f"audit.path: {self.path} can be read by others: chmod 0600 {self.path}")
+            self.sink.prepare()
+            self.sink.check()
             self.write(self.messages.activity(self.event(operator()), START))
         except (OSError, AuditError) as error:
-            raise StartError(f"audit.path: {self.path} cannot be written ({error}): nothing may be shown") from error
+            raise StartError(
+                f"{self.sink.setting}: {self.sink.name} cannot be written ({error}): nothing may be shown"
+            ) from error
 
     def end(self) -> None:
         """Record that this process stops; if that fails, the log says so."""
         with suppress(AuditError):
             self.write(self.messages.activity(self.event(operator()), STOP))
 
-    def _rotated_path(self) -> Path:
-        stamp = datetime.fromtimestamp(self.now(), UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-        return self.path.with_name(f"{self.path.stem}-{stamp}{self.path.suffix}")
+    def _tried(self, act: Callable[[], T]) -> T:
+        try:
+            return act()
+        except OSError as error:
+            self.count(False)
+            logger.error("audit: %s cannot be written: %s", self.sink.name, cause(error))
+            raise AuditError(cause(error)) from error
 
 
-def command_trail(path: Path, rotate_at_bytes: int, source: str, process: str) -> AuditTrail:
-    """Return the trail of a command, and create its folder if needed. Raises AuditError."""
+def command_trail(sink: AuditSink, source: AuditSource) -> AuditTrail:
+    """Return the trail of a command, whose place is made if needed. Raises AuditError."""
     try:
-        private_folder(path.absolute().parent)
+        sink.prepare()
     except OSError as error:
         raise AuditError(cause(error)) from error
-    return open_trail(path.absolute(), rotate_at_bytes, AuditSource(source, process))
+    return trail_of(sink, source)
 
 
-def open_trail(
-    path: Path, rotate_at_bytes: int, source: AuditSource, count: Callable[[bool], None] = lambda written: None
-) -> AuditTrail:
+def trail_of(sink: AuditSink, source: AuditSource, count: Callable[[bool], None] = lambda written: None) -> AuditTrail:
     """Return the trail of a process. Nothing is written yet."""
-    return AuditTrail(path, rotate_at_bytes, AuditMessages(source), count)
+    return AuditTrail(sink, AuditMessages(source), count)
 
 
 def operator() -> Participant:
@@ -134,9 +131,8 @@ def subject_of(spool: Store, study_instance_uid: str) -> AuditSubject:
     return AuditSubject(study_instance_uid)
 
 
-def note_user(trail: AuditTrail, users_file: Path, name: str, description: str) -> None:
-    """Record that a user is or will be changed as ``description`` says. Raises AuditError."""
-    uri = users_file.absolute().as_uri()
+def note_user(trail: AuditTrail, uri: str, name: str, description: str) -> None:
+    """Record that a user is or will be changed as ``description`` says, in the place ``uri``. Raises AuditError."""
     trail.write(trail.messages.alert(trail.event(operator()), USER_CHANGED, uri, name, description))
 
 
@@ -144,6 +140,11 @@ def note_configuration(trail: AuditTrail, setting: str, description: str) -> Non
     """Record a change of a setting that withholds results from people or releases them. Raises AuditError."""
     uri = f"urn:cxr-triage:setting:{setting}"
     trail.write(trail.messages.alert(trail.event(operator()), CONFIGURED, uri, setting, description))
+
+
+def note_log_used(trail: AuditTrail) -> None:
+    """Record that the audit trail itself is read. Raises AuditError."""
+    trail.write(trail.messages.log_used(trail.event(operator()), trail.sink.uri))
 
 
 def intend_export(trail: AuditTrail, out: Path) -> None:

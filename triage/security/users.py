@@ -1,4 +1,4 @@
-"""Local users: a file with the name, role and password hash of each user.
+"""Local users: their name, role and password hash, in a file of one host or in the database of several.
 
 The ``stamp`` of an account changes with its password and its role, and each session names it: a change of either ends
 the user's sessions at once, and so does removal.
@@ -6,33 +6,30 @@ the user's sessions at once, and so does removal.
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
-import threading
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
+from typing import Protocol
 
-from triage.errors import StartError, TriageError
-from triage.runtime.durable import private_folder, write_durably
-from triage.runtime.file_lock import file_lock
+from triage.errors import TriageError
 from triage.security import passwords
-from triage.security.passwords import PasswordHash
 from triage.security.roles import Role
 
-VERSION = 1
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,63}")
 _RESERVED = ("local",)  # the user on loopback without sign-in
 
 
 class UserError(TriageError):
-    """A user or the file of users cannot be used; the message says what to correct."""
+    """A user or the place of the users cannot be used; the message says what to correct."""
+
+
+class UsersAwayError(UserError):
+    """The database of the users does not answer; the message says why."""
 
 
 @dataclass(frozen=True)
 class Account:
-    """One user of the file."""
+    """One user."""
 
     name: str
     role: Role
@@ -40,123 +37,82 @@ class Account:
     stamp: str
 
 
-class Users:
-    """The users of a file. Thread-safe; changes of other processes are seen at the next access."""
+class Users(Protocol):
+    """The local users. Thread-safe; a change of another process, on whatever host, is seen at the next access."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._reading = threading.Lock()
-        self._version: tuple[int, int, int] | None = None
-        self._accounts: dict[str, Account] = {}
+    @property
+    def place(self) -> str:
+        """Their place, in words for a person who signs in."""
+        ...
+
+    @property
+    def uri(self) -> str:
+        """Their place, as the audit trail names it."""
+        ...
 
     def check(self) -> None:
-        """Raise StartError if the file cannot be used. A missing file is no error."""
-        try:
-            self.all()
-        except (OSError, UserError) as error:
-            raise StartError(f"sign_in.users_file: {error}") from error
+        """Raise StartError if they cannot be used. That there is none is no error."""
 
     def all(self) -> list[Account]:
-        """Return every user, by name. Raises OSError, and UserError for a damaged file or one others can read."""
-        return sorted(self._current().values(), key=lambda each: each.name.casefold())
+        """Return every user, by name. Raises OSError, UserError."""
+        ...
 
     def find(self, name: str) -> Account | None:
-        """Return the user of that name in any case, or None."""
-        return self._current().get(name.casefold())
+        """Return the user of that name in any case, or None. Raises OSError, UserError."""
+        ...
 
     def add(self, name: str, role: Role, password: str) -> None:
         """Add a user. Raises UserError for a name that is taken or invalid, WeakPasswordError."""
-        if not _NAME.fullmatch(name) or name.casefold() in _RESERVED:
-            raise UserError(
-                f"{name[:80]!r} is no user name: use letters, digits and . _ @ -, at most 64 characters, and not local"
-            )
-        passwords.check_password(password, name)
-        account = Account(name, role, str(passwords.hash_password(password)), _stamp())
-
-        def add_to(accounts: dict[str, Account]) -> None:
-            if name.casefold() in accounts:
-                raise UserError(f"the user {accounts[name.casefold()].name} exists already")
-            accounts[name.casefold()] = account
-
-        self._change(add_to)
 
     def remove(self, name: str) -> None:
         """Remove a user and so end his or her sessions. Raises UserError if there is none."""
-        self._change(lambda accounts: accounts.pop(_existing(accounts, name).name.casefold()))
 
     def change_role(self, name: str, role: Role) -> None:
         """Change the role of a user. Raises UserError if there is no such user."""
-        self._replace(name, lambda account: replace(account, role=role, stamp=_stamp()))
 
     def change_password(self, name: str, password: str) -> None:
         """Change the password of a user. Raises UserError if there is no such user, WeakPasswordError."""
-        passwords.check_password(password, name)
-        hashed = str(passwords.hash_password(password))
-        self._replace(name, lambda account: replace(account, password=hashed, stamp=_stamp()))
 
     def upgrade(self, account: Account, password: str) -> None:
         """Hash a password that was just verified with the current parameters. Ends no session."""
-        fresh = str(passwords.hash_password(password))
-
-        def upgrade_in(accounts: dict[str, Account]) -> None:
-            if accounts.get(account.name.casefold()) == account:  # unchanged since it was read
-                accounts[account.name.casefold()] = replace(account, password=fresh)
-
-        self._change(upgrade_in)
-
-    def _replace(self, name: str, change: Callable[[Account], Account]) -> None:
-        def replace_in(accounts: dict[str, Account]) -> None:
-            account = _existing(accounts, name)
-            accounts[account.name.casefold()] = change(account)
-
-        self._change(replace_in)
-
-    def _change(self, change: Callable[[dict[str, Account]], object]) -> None:
-        private_folder(self._path.parent)
-        with file_lock(self._path.with_name(f".{self._path.name}.lock")):
-            accounts = dict(self._read())
-            change(accounts)
-            users = [asdict(each) for each in accounts.values()]
-            write_durably(self._path, json.dumps({"version": VERSION, "users": users}, indent=1) + "\n")
-
-    def _current(self) -> dict[str, Account]:
-        with self._reading:
-            try:
-                status = self._path.stat()
-            except FileNotFoundError:
-                self._version, self._accounts = None, {}
-                return self._accounts
-            version = (status.st_ino, status.st_mtime_ns, status.st_size)
-            if version != self._version:
-                self._accounts = self._read()
-                self._version = version
-            return self._accounts
-
-    def _read(self) -> dict[str, Account]:
-        try:
-            if self._path.stat().st_mode & 0o077:
-                raise UserError(f"{self._path} can be read by others: chmod 0600 {self._path}")
-            content = json.loads(self._path.read_bytes())
-            if content["version"] != VERSION:
-                raise UserError(f"{self._path} has version {content['version']}, this program reads version {VERSION}")
-            return {each["name"].casefold(): _account(each) for each in content["users"]}
-        except FileNotFoundError:
-            return {}
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UserError(f"{self._path} is no file of users of `triage user` ({error!r})") from error
 
 
-def _account(record: Mapping[str, str]) -> Account:
-    account = Account(record["name"], Role(record["role"]), record["password"], record["stamp"])
-    PasswordHash.parse(account.password)
-    return account
+def new_account(name: str, role: Role, password: str) -> Account:
+    """Return the account of a new user. Raises UserError for an invalid name, WeakPasswordError."""
+    if not _NAME.fullmatch(name) or name.casefold() in _RESERVED:
+        raise UserError(
+            f"{name[:80]!r} is no user name: use letters, digits and . _ @ -, at most 64 characters, and not local"
+        )
+    passwords.check_password(password, name)
+    return Account(name, role, str(passwords.hash_password(password)), new_stamp())
 
 
-def _existing(accounts: dict[str, Account], name: str) -> Account:
-    if (account := accounts.get(name.casefold())) is None:
-        raise UserError(f"there is no user {name[:80]!r}: `triage user list` shows all")
-    return account
+def hashed(name: str, password: str) -> str:
+    """Return the hash of a new password of a user. Raises WeakPasswordError."""
+    passwords.check_password(password, name)
+    return str(passwords.hash_password(password))
 
 
-def _stamp() -> str:
+def with_role(account: Account, role: Role) -> Account:
+    """Return the account with another role and stamp."""
+    return replace(account, role=role, stamp=new_stamp())
+
+
+def with_password(account: Account, password_hash: str) -> Account:
+    """Return the account with another password and stamp."""
+    return replace(account, password=password_hash, stamp=new_stamp())
+
+
+def taken(account: Account) -> UserError:
+    """Return the error for a name that a user has already."""
+    return UserError(f"the user {account.name} exists already")
+
+
+def unknown(name: str) -> UserError:
+    """Return the error for a name that no user has."""
+    return UserError(f"there is no user {name[:80]!r}: `triage user list` shows all")
+
+
+def new_stamp() -> str:
+    """Return a stamp that no account had before."""
     return secrets.token_hex(8)

@@ -63,21 +63,22 @@ def announce_plugins(process: str, settings: Settings) -> None:
     if not settings.plugins.enabled:
         return
     from triage.plugins.installed import find_enabled
-    from triage.security.audit_trail import AuditError, command_trail, note_configuration
+    from triage.security.audit_trail import AuditError, note_configuration
+    from triage.service.access import audit_sink, trail_for
 
     found = find_enabled(settings.plugins.statements)
     for each in found:
         logger.info("plug-in: %s", each)
     if not (settings.sign_in.method or settings.audit.always):
         return
-    kept = settings.audit
     try:
-        trail = command_trail(kept.path, kept.rotate_at_bytes, kept.source, f"triage {process}")
+        trail = trail_for(settings, f"triage {process}")
         for each in found:
             note_configuration(trail, f"plugin:{each.key}", f"in use: {each}")
     except AuditError as error:
+        sink = audit_sink(settings, process)
         raise StartError(
-            f"audit.path: that plug-ins are used could not be written to {kept.path} ({error}): they are not loaded"
+            f"{sink.setting}: that plug-ins are used could not be written to {sink.name} ({error}): they are not loaded"
         ) from error
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 import time
 
+from triage.errors import StartError
 from triage.metrics.worker import WorkerMetrics
-from triage.security.audit_trail import AuditError, command_trail, note_configuration
+from triage.security.audit_trail import AuditError, note_configuration
+from triage.service.access import trail_for
 from triage.settings.schema import Settings
 from triage.spool.silence import silent_since, switch
 from triage.spool.store import Store
@@ -36,11 +38,10 @@ _MEANS = {
 
 
 def _record(settings: Settings, silent: bool) -> None:
-    audit = settings.audit
-    if not (settings.sign_in.method or audit.always):
+    if not (settings.sign_in.method or settings.audit.always):
         return
     try:
-        trail = command_trail(audit.path, audit.rotate_at_bytes, audit.source, "triage work")
+        trail = trail_for(settings, "triage work")
         note_configuration(trail, "decision.silent", f"{str(silent).lower()}: {_MEANS[silent]}")
-    except AuditError as error:
+    except (AuditError, StartError) as error:
         logger.error("audit: that decision.silent changed could not be written (%s): record it by hand", error)

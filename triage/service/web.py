@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from triage.adjudication.rules import AdjudicationRules
+from triage.service.access import access_places
 from triage.service.running import running
 from triage.settings.schema import Settings
 from triage.spool.store import Store
@@ -28,6 +29,12 @@ def web(settings: Settings, spool: Store, redis_url: str) -> None:
         spool,
         RedisAddress(redis_url, settings.redis.timeout_s),
         ListOptions(worklist.waiting_cap_s, decision.lower_normal, settings.paging.on, cards, _rules(settings)),
-        AccessSettings(settings.sign_in, settings.audit, settings.oidc, settings.web.idle_lock_minutes),
+        AccessSettings(
+            settings.sign_in,
+            settings.audit,
+            settings.oidc,
+            settings.web.idle_lock_minutes,
+            access_places(settings, "triage web"),
+        ),
         running(settings),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from triage.spool.cluster.address import ClusterAddress
+from triage.spool.shared_database import SharedDatabase
 from triage.spool.spool import Spool
 from triage.spool.store import Store
 
@@ -37,3 +38,13 @@ def store_at(address: StoreAddress) -> Store:
     from triage.spool.cluster.s3_bucket import S3Bucket
 
     return cluster_at(address, S3Bucket(address.bucket))
+
+
+def shared_database(address: ClusterAddress) -> SharedDatabase:
+    """Return the database of a store that several hosts share, for rows of no study. Nothing is connected yet.
+
+    Raises ModuleNotFoundError for a package of the extra ``cluster``.
+    """
+    from triage.spool.cluster.shared_rows import shared_rows
+
+    return shared_rows(address)

@@ -20,7 +20,8 @@ from tests.support.worklist_page import tagged
 from triage.decision.types import Tag
 from triage.errors import StartError
 from triage.spool.spool import Spool
-from triage.web.auth.sessions import Sessions
+from triage.web.auth.file_sessions import FileSessions
+from triage.web.auth.sessions import SessionTimes
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
 
@@ -75,7 +76,7 @@ def test_an_unused_session_answers_nothing_until_its_user_signs_in_again(home: S
 
 def test_a_locked_session_ends_when_an_idle_one_does_and_nothing_locks_unless_it_is_set(tmp_path: Path) -> None:
     now = [1_000_000.0]
-    sessions = Sessions(tmp_path, 1800.0, 36_000.0, lambda: now[0], lock_s=300.0)
+    sessions = FileSessions(tmp_path, SessionTimes(1800.0, 36_000.0, 300.0), lambda: now[0])
     token = sessions.begin("ann", "1")
     now[0] += 299
     assert sessions.find(token, active=True) is not None  # that extends it
@@ -85,7 +86,7 @@ def test_a_locked_session_ends_when_an_idle_one_does_and_nothing_locks_unless_it
     assert sessions.find(token, active=True) is None and sessions.is_locked(token)
     now[0] += 1500
     assert not sessions.is_locked(token)
-    never = Sessions(tmp_path, 1800.0, 36_000.0, lambda: now[0])
+    never = FileSessions(tmp_path, SessionTimes(1800.0, 36_000.0), lambda: now[0])
     token = never.begin("ann", "1")
     never.lock(token)
     now[0] += 1700

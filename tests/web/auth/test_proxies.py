@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from triage.web.auth.process_throttle import ProcessThrottle
 from triage.web.auth.proxies import TrustedProxies
-from triage.web.auth.throttle import Throttle
 
 PEERS = TrustedProxies.of(["10.0.0.5", "192.168.7.0/24", "2001:db8::5"])
 
@@ -58,7 +58,7 @@ def test_what_others_can_read_is_not_private(peer: str | None, proto: str, priva
 
 def test_waits_grow_end_and_are_forgotten() -> None:
     now = [0.0]
-    throttle = Throttle(lambda: now[0])
+    throttle = ProcessThrottle(lambda: now[0])
     for _ in range(5):
         assert throttle.begin("ann", "192.0.2.1") <= 0
     waits = []
@@ -76,7 +76,7 @@ def test_waits_grow_end_and_are_forgotten() -> None:
 
 
 def test_an_address_that_tries_many_names_waits_too_and_ipv6_counts_by_network() -> None:
-    throttle = Throttle(lambda: 0.0)
+    throttle = ProcessThrottle(lambda: 0.0)
     for number in range(30):
         assert throttle.begin(f"user {number}", f"2001:db8::{number:x}") <= 0
     assert 0 < throttle.begin("another", "2001:db8::ffff") <= 60

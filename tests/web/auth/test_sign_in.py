@@ -25,8 +25,9 @@ from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.errors import EXIT_CANNOT_START, StartError
 from triage.security import passwords
+from triage.security.file_users import FileUsers
 from triage.security.passwords import COST, PasswordHash, ScryptCost
-from triage.security.users import Role, Users
+from triage.security.roles import Role
 from triage.settings.sections.sign_in import SignInSettings
 from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
@@ -245,7 +246,7 @@ def test_a_session_ends_idle_after_its_longest_time_and_only_what_a_person_does_
 
 
 def test_a_session_ends_with_a_new_password_or_role_and_with_the_user(home: SignedInWeb) -> None:
-    users = Users(home.folder / "users.json")
+    users = FileUsers(home.folder / "users.json")
     password = READER[1]
     for change in (
         lambda: users.change_role("ann", Role.ADMIN),
@@ -390,7 +391,7 @@ def test_a_password_kept_with_less_is_kept_with_today_s_parameters_and_ends_no_s
     monkeypatch.setattr(passwords, "COST", COST)
     with signed_in_web(redis_server, spool, tmp_path, users_file=write_users(tmp_path, ScryptCost(10, 8, 1))) as home:
         cookie = home.cookie()
-        account = Users(tmp_path / "users.json").find("ann")
+        account = FileUsers(tmp_path / "users.json").find("ann")
         assert account is not None
         assert PasswordHash.parse(account.password).cost == COST
         with home.ask(Cookie=cookie) as ask, home.ask(READER) as program:

@@ -19,7 +19,7 @@ from tests.support.signed_in_web import ADMIN, READER, SignedInWeb, quick_passwo
 from tests.support.wait import wait_for
 from tests.support.worklist_page import tagged
 from triage.decision.types import Tag
-from triage.security.users import Users
+from triage.security.file_users import FileUsers
 from triage.spool.spool import Spool
 
 pytestmark = pytest.mark.usefixtures(quick_passwords.__name__)
@@ -82,7 +82,7 @@ def test_the_page_is_left_when_the_session_ends(page: Page, home: SignedInWeb) -
     page.goto(f"{home.address}/sign-in")
     sign_in(page, *READER)
     expect(page.locator("#live")).to_have_text("Live")
-    Users(home.folder / "users.json").remove("ann")  # without input on the page
+    FileUsers(home.folder / "users.json").remove("ann")  # without input on the page
     page.wait_for_url("**/sign-in**")
     expect(page.get_by_label("Name")).to_be_visible()
 

@@ -9,6 +9,7 @@ from functools import partial
 from os import defpath
 
 from triage.runtime.logs import where_raised
+from triage.service.access import shared_by_hosts
 from triage.service.check import (
     certificates,
     destinations,
@@ -44,8 +45,7 @@ def check_everything(loaded: Loaded, environment: Mapping[str, str]) -> Iterator
         "clock": partial(machine.check_clock, store_address(settings)),
         "sizing": partial(machine.check_sizing, settings),
         "sign-in": partial(sign_in.check_sign_in, settings),
-        "users": partial(places.check_users, settings.sign_in, settings.oidc.local_users),
-        "audit trail": partial(places.check_audit_trail, settings.audit, bool(settings.sign_in.method)),
+        **_access_checks(settings),
         "redis": partial(redis_server.check_redis, settings.redis, environment.get("PATH", defpath)),
         "certificates": partial(certificates.check_certificates, settings, time.time()),
         "plug-ins": partial(plugins.check_plugins, settings.plugins),
@@ -66,6 +66,24 @@ def _store_checks(settings: Settings) -> dict[str, Check]:
         "spool": partial(places.check_spool, address),
         "disk": partial(machine.check_disk, settings.spool),
     }
+
+
+def _access_checks(settings: Settings) -> dict[str, Check]:
+    sign_in, audited = settings.sign_in, bool(settings.sign_in.method or settings.audit.always)
+    if settings.store.kind != "files":
+        return {"users": partial(_check_shared_access, settings, audited)}
+    return {
+        "users": partial(places.check_users, sign_in, settings.oidc.local_users),
+        "audit trail": partial(places.check_audit_trail, settings.audit, bool(sign_in.method)),
+    }
+
+
+def _check_shared_access(settings: Settings, audited: bool) -> Iterator[CheckResult]:
+    database = shared_by_hosts(settings)
+    assert database is not None
+    yield from places.check_shared_access(database, settings.sign_in, audited)
+    if audited and settings.audit.copy_to_file:
+        yield from places.check_audit_trail(settings.audit, True)
 
 
 def _guarded(subject: str, check: Check) -> Iterator[CheckResult]:

@@ -9,14 +9,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from triage.errors import StartError, cause
-from triage.security.users import Users
+from triage.security.database_users import DatabaseUsers
+from triage.security.file_users import FileUsers
+from triage.security.users import UserError
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.settings.sections.audit import AuditSettings
 from triage.settings.sections.sign_in import SignInSettings
 from triage.spool.errors import SpoolError
 from triage.spool.layout import pending
 from triage.spool.opening import check_folder
+from triage.spool.shared_database import SharedDatabase
 from triage.spool.spool import Spool
+
+_MAY_WRITE = "SELECT has_table_privilege('audit_line', 'INSERT')"
 
 
 def check_spool(root: Path) -> Iterator[CheckResult]:
@@ -44,7 +49,7 @@ def check_users(sign_in: SignInSettings, with_provider: bool = False) -> Iterato
         return
     if sign_in.method not in ("users", "oidc"):
         return
-    path, users = sign_in.users_file, Users(sign_in.users_file)
+    path, users = sign_in.users_file, FileUsers(sign_in.users_file)
     try:
         users.check()
         count = len(users.all())
@@ -65,6 +70,29 @@ def check_audit_trail(audit: AuditSettings, signed_in: bool) -> Iterator[CheckRe
         yield failed("audit trail", f"{audit.path} cannot be written to: it has to belong to the service's user")
         return
     yield writable("audit trail", audit.path.parent, audit.path)
+
+
+def check_shared_access(database: SharedDatabase, sign_in: SignInSettings, audited: bool) -> Iterator[CheckResult]:
+    """Check users and audit trail in the database that hosts share. No table is touched."""
+    if not audited:
+        yield ok("audit trail", "none is written: sign-in is off, and audit.always is not set")
+    try:
+        if not database.is_made():
+            yield warning("users", f"{database.name} has no tables of ours yet: the first process makes them")
+            return
+        users = len(DatabaseUsers(database).all())
+        may_write = database.read(_MAY_WRITE) == [[True]]
+    except (UserError, OSError) as error:
+        yield failed("users", str(error))
+        return
+    if sign_in.method == "users" and not users:
+        yield warning("users", "the database has no user: no person can sign in. triage user add NAME --role admin")
+    elif sign_in.method in ("users", "oidc"):
+        yield ok("users", f"{users} in {database.name}, with all sessions")
+    if audited and not may_write:
+        yield failed("audit trail", f"the role may not add lines in {database.name}: GRANT INSERT ON audit_line")
+    elif audited:
+        yield ok("audit trail", f"of all hosts, in {database.name}")
 
 
 def writable(subject: str, folder: Path, shown: Path) -> CheckResult:

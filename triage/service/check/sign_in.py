@@ -6,6 +6,8 @@ import time
 from collections.abc import Iterator
 
 from triage.errors import StartError
+from triage.security.users import UserError
+from triage.service.access import access_places
 from triage.service.check.finding import CheckResult, failed, ok
 from triage.settings.schema import Settings
 from triage.web.app import known_hosts
@@ -20,9 +22,10 @@ def check_sign_in(settings: Settings) -> Iterator[CheckResult]:
     host, sign_in = settings.web.host, settings.sign_in
     try:
         refuse_open_server(host, sign_in)
-        access = AccessSettings(sign_in, settings.audit, settings.oidc, settings.web.idle_lock_minutes)
+        lock, places = settings.web.idle_lock_minutes, access_places(settings, "triage check")
+        access = AccessSettings(sign_in, settings.audit, settings.oidc, lock, places)
         users = sign_in_of(host, access, _no_attempt, known_hosts(host, settings.web.names))
-    except StartError as error:
+    except (StartError, UserError) as error:
         yield failed("sign-in", str(error))
         return
     if isinstance(users, ProvidedUsers):

@@ -18,12 +18,17 @@ class AuditSettings(Section):
     path: Path = Field(
         Path("audit/audit.xml"),
         description="File of the audit trail, mode 0600: DICOM audit messages (PS3.15 A.5), one a line. It holds "
-        "Patient IDs.",
+        "Patient IDs. With store.kind = postgres+s3 lines are in the database: see copy_to_file.",
     )
     rotate_at_bytes: int = Field(
         100 * 1024**2,
         ge=4096,
         description="Bytes from which the file is renamed by the time; none is removed.",
+    )
+    copy_to_file: bool = Field(
+        False,
+        description="With store.kind = postgres+s3, where lines are in the database: also write each line into path, "
+        "for a log shipper of this host. A line that cannot be written to both is not written.",
     )
     required: bool = Field(
         True,

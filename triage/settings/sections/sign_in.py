@@ -35,7 +35,9 @@ class SignInSettings(Section):
         "loopback.",
     )
     users_file: Path = Field(
-        Path("users.json"), description="File of the local users, mode 0600; sessions lie next to it."
+        Path("users.json"),
+        description="File of the local users, mode 0600; sessions lie next to it. With store.kind = postgres+s3 both "
+        "are in the database, and the file is not used.",
     )
     plain_http: bool = Field(
         False,

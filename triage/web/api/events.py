@@ -23,6 +23,7 @@ from triage.web.api.result_watch import ResultWatch, Stopped
 from triage.web.api.sources import Sources
 from triage.web.api.study_list import first_to_read
 from triage.web.api.worklist import iso_utc
+from triage.web.auth.away import AccessAwayError
 from triage.web.auth.caller import Caller, caller_of
 from triage.web.http.middleware import STREAM
 from triage.worklist.index_state import FirstToRead
@@ -125,7 +126,11 @@ async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: 
     began = checked_at = time.monotonic()
     while not ending() and time.monotonic() - began < caller.stream_s:
         if time.monotonic() - checked_at > _CHECK_CALLER_S:
-            if not await run_in_threadpool(_still_valid, caller):
+            try:
+                valid = await run_in_threadpool(_still_valid, caller)
+            except AccessAwayError:  # the page asks again, and hears of it
+                return
+            if not valid:
                 yield "event: signed-out\ndata: {}\n\n"
                 return
             checked_at = time.monotonic()
@@ -146,5 +151,7 @@ async def _events(changes: WorklistChanges, ending: Callable[[], bool], caller: 
 def _still_valid(caller: Caller) -> bool:
     try:
         return caller.still_valid()
+    except AccessAwayError:
+        raise
     except HTTPException:  # the file of users cannot be read
         return False

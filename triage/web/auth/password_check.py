@@ -17,10 +17,11 @@ from starlette.exceptions import HTTPException
 from triage.metrics.labels import SignInOutcome
 from triage.security import passwords
 from triage.security.passwords import PasswordHash
-from triage.security.users import Account, UserError, Users
+from triage.security.users import Account, UserError, Users, UsersAwayError
+from triage.web.auth.away import AccessAwayError
 from triage.web.auth.password_queue import PasswordQueue, QueueFullError
 from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
-from triage.web.auth.throttle import Throttle
+from triage.web.auth.throttle import Standing, Throttle
 from triage.web.http.connection_limits import network_of
 
 logger = logging.getLogger(__name__)
@@ -44,10 +45,10 @@ class PasswordVerifier:
     After wrong passwords, further attempts are refused before anything is computed, and queue behind all others.
     """
 
-    def __init__(self, users: Users, record: SignInRecorder) -> None:
+    def __init__(self, users: Users, throttle: Throttle, record: SignInRecorder) -> None:
         self._users = users
+        self._throttle = throttle
         self._record = record
-        self._throttle = Throttle()
         self._queue = PasswordQueue()
         self._running: dict[bytes, asyncio.Task[Account]] = {}
         self._key = secrets.token_bytes(32)
@@ -60,10 +61,12 @@ class PasswordVerifier:
             return account
         key = self._digest(given.name, given.address, given.password)
         if key not in self._running:  # equal requests at the same time are verified once
-            await self._hold_off(self._throttle.wait_s(given.name, given.address), given)
-            task = asyncio.ensure_future(self._in_turn(account, given))
-            self._running[key] = task
-            task.add_done_callback(lambda done: self._finished(key, done))
+            standing = await run_in_threadpool(self._throttle.standing, given.name, given.address)
+            await self._hold_off(standing.wait_s, given)
+            if key not in self._running:
+                task = asyncio.ensure_future(self._in_turn(account, given, standing))
+                self._running[key] = task
+                task.add_done_callback(lambda done: self._finished(key, done))
         return await asyncio.shield(self._running[key])
 
     def _finished(self, key: bytes, done: asyncio.Task[Account]) -> None:
@@ -71,11 +74,10 @@ class PasswordVerifier:
         if not done.cancelled():
             done.exception()  # retrieve it: the client may have gone away, and asyncio would log it
 
-    async def _in_turn(self, account: Account | None, given: Credentials) -> Account:
-        known = self._throttle.is_known(given.name, given.address)
-        rank = 0 if known else self._throttle.tries_of(given.address)
+    async def _in_turn(self, account: Account | None, given: Credentials, standing: Standing) -> Account:
+        rank = 0 if standing.known else standing.tries
         try:
-            async with self._queue.slot(network_of(given.address), rank, known=known):
+            async with self._queue.slot(network_of(given.address), rank, known=standing.known):
                 if account is not None and self._is_cached(account, given.password):  # verified meanwhile
                     return account
                 return await self._compare(account, given)
@@ -90,13 +92,13 @@ class PasswordVerifier:
         raise HTTPException(429, f"too many wrong passwords: wait {seconds} s", {"Retry-After": seconds})
 
     async def _compare(self, account: Account | None, given: Credentials) -> Account:
-        await self._hold_off(self._throttle.begin(given.name, given.address), given)
+        await self._hold_off(await run_in_threadpool(self._throttle.begin, given.name, given.address), given)
         stored = passwords.UNKNOWN if account is None else PasswordHash.parse(account.password)
         matches = await run_in_threadpool(stored.matches, given.password[: passwords.LONGEST])
         if account is None or not matches or len(given.password) > passwords.LONGEST:
             await self._attempted(given, SignInOutcome.REFUSED)
             raise HTTPException(401, "name or password is wrong")
-        self._throttle.succeeded(given.name, given.address)
+        await run_in_threadpool(self._throttle.succeeded, given.name, given.address)
         if stored.cost != passwords.COST:
             await run_in_threadpool(_upgrade, self._users, account, given.password)
         else:
@@ -127,12 +129,15 @@ class PasswordVerifier:
 
 
 def find_account(users: Users, name: str) -> Account | None:
-    """Return the user of that name, or None. Raises HTTPException 503 while the file cannot be used."""
+    """Return the user of that name, or None. Raises HTTPException 503 while their place cannot be used."""
     try:
         return users.find(name)
+    except UsersAwayError as error:
+        logger.error("sign-in: %s", error)
+        raise AccessAwayError from error
     except (UserError, OSError) as error:
         logger.error("sign-in: %s", error)
-        raise HTTPException(503, "the file of users cannot be used: see the log of the web process") from error
+        raise HTTPException(503, f"{users.place} cannot be used: see the log of the web process") from error
 
 
 def _upgrade(users: Users, account: Account, password: str) -> None:

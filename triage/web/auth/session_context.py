@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.concurrency import run_in_threadpool
 from starlette.types import Scope
@@ -12,6 +12,7 @@ from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.session_cookie import Cookie, session_cookie
 from triage.web.auth.sessions import Sessions
 from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
+from triage.web.auth.used_states import ProcessStates, UsedStates
 
 LOCKED = "/locked"
 """Path of the page of a locked session."""
@@ -19,12 +20,16 @@ LOCKED = "/locked"
 
 @dataclass(frozen=True)
 class SessionContext:
-    """Sessions, trusted proxies and the recorder of attempts; ``plain_http``: plain HTTP is allowed off loopback."""
+    """Sessions, trusted proxies and the recorder of attempts; ``plain_http``: plain HTTP is allowed off loopback.
+
+    ``used``: states that came back from an identity provider.
+    """
 
     sessions: Sessions
     peers: TrustedProxies
     record: SignInRecorder
     plain_http: bool = False
+    used: UsedStates = field(default_factory=ProcessStates)
 
     @property
     def cookie(self) -> Cookie:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from triage.errors import StartError
 from triage.metrics.labels import SignInOutcome
 from triage.metrics.web import WebMetrics
 from triage.security.audit_message import AuditSource
-from triage.security.audit_trail import AuditTrail, open_trail
+from triage.security.audit_trail import trail_of
 from triage.security.roles import Role
-from triage.security.users import Users
 from triage.settings.sections.audit import AuditSettings
 from triage.settings.sections.oidc import OidcSettings
 from triage.settings.sections.sign_in import SignInSettings
@@ -21,10 +19,11 @@ from triage.web.auth.audit import AuditRecorder, RecentEvents
 from triage.web.auth.auditing import Auditing, NoAuditing, TrailAuditing
 from triage.web.auth.guard import AccessControl
 from triage.web.auth.oidc.setup import provided_users
+from triage.web.auth.places import AccessPlaces, places_of_host
 from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.role_mapping import RoleMapping
 from triage.web.auth.session_context import SessionContext
-from triage.web.auth.sessions import Sessions
+from triage.web.auth.sessions import SessionTimes
 from triage.web.auth.sign_in import LocalUsers, Loopback, NoLocalUsers, ProxyUsers, SignIn
 from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
 from triage.web.http.middleware import LOOPBACK
@@ -34,12 +33,21 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class AccessSettings:
-    """Settings of sign-in, audit trail and identity provider. ``idle_lock_minutes``: see web.idle_lock_minutes."""
+    """Settings of sign-in, audit trail and identity provider. ``idle_lock_minutes``: see web.idle_lock_minutes.
+
+    ``places``: those of users, sessions and audit trail; None: the files that the settings name.
+    """
 
     sign_in: SignInSettings = field(default_factory=SignInSettings)
     audit: AuditSettings = field(default_factory=AuditSettings)
     oidc: OidcSettings = field(default_factory=OidcSettings)
     idle_lock_minutes: float = 0.0
+    places: AccessPlaces | None = None
+
+    @property
+    def kept_in(self) -> AccessPlaces:
+        """The places of users, sessions and audit trail."""
+        return self.places or places_of_host(self.sign_in, self.audit)
 
     @property
     def audited(self) -> bool:
@@ -97,10 +105,10 @@ def sign_in_of(host: str, settings: AccessSettings, record: SignInRecorder, host
         )
     if sign_in.method == "oidc":
         context = _context(host, settings, peers, record)
-        local = _local_users(sign_in, context) if settings.oidc.local_users else NoLocalUsers()
+        local = _local_users(settings.kept_in, context) if settings.oidc.local_users else NoLocalUsers()
         return provided_users(settings.oidc, roles, hosts, context, local)
     if sign_in.method == "users":
-        return _local_users(sign_in, _context(host, settings, peers, record))
+        return _local_users(settings.kept_in, _context(host, settings, peers, record))
     if sign_in.method == "proxy":
         return ProxyUsers(
             peers,
@@ -126,18 +134,17 @@ def _context(host: str, access: AccessSettings, peers: TrustedProxies, record: S
             f"on web.host {host} passwords would cross the network unencrypted: put a reverse proxy with TLS "
             "before it and enter its address in sign_in.trusted_proxies, or set sign_in.plain_http"
         )
-    folder = settings.users_file.absolute().with_name("sessions")
-    idle_s, longest_s = settings.idle_minutes * 60, settings.longest_hours * 3600
-    sessions = Sessions(folder, idle_s, longest_s, lock_s=access.idle_lock_minutes * 60)
-    return SessionContext(sessions, peers, record, settings.plain_http)
+    times = SessionTimes(settings.idle_minutes * 60, settings.longest_hours * 3600, access.idle_lock_minutes * 60)
+    kept = access.kept_in
+    return SessionContext(kept.sessions(times), peers, record, settings.plain_http, kept.used_states())
 
 
-def _local_users(settings: SignInSettings, context: SessionContext) -> LocalUsers:
-    users = Users(settings.users_file)
+def _local_users(places: AccessPlaces, context: SessionContext) -> LocalUsers:
+    users = places.users()
     users.check()
     if not users.all():
         logger.warning("sign-in: there is no user yet: `triage user add NAME --role admin`")
-    return LocalUsers(users, context)
+    return LocalUsers(users, context, places.throttle())
 
 
 def _auditing(settings: AccessSettings, spool: Store, metrics: WebMetrics) -> Auditing:
@@ -145,14 +152,13 @@ def _auditing(settings: AccessSettings, spool: Store, metrics: WebMetrics) -> Au
         return NoAuditing()
     for outcome in ("written", "failed"):
         metrics.audit_messages.labels(outcome)  # an alert needs each series at zero first
-    trail = _trail(settings.audit, lambda done: metrics.audit_messages.labels("written" if done else "failed").inc())
+    trail = trail_of(
+        settings.kept_in.audit_sink(),
+        AuditSource(settings.audit.source, "triage web"),
+        lambda done: metrics.audit_messages.labels("written" if done else "failed").inc(),
+    )
     trail.begin()
     return TrailAuditing(AuditRecorder(trail, spool), settings.audit.required)
-
-
-def _trail(settings: AuditSettings, count: Callable[[bool], None]) -> AuditTrail:
-    source = AuditSource(settings.source, "triage web")
-    return open_trail(settings.path.absolute(), settings.rotate_at_bytes, source, count)
 
 
 _CHEAP = (SignInOutcome.THROTTLED, SignInOutcome.UNTRUSTED, SignInOutcome.INVALID, SignInOutcome.FAILED)

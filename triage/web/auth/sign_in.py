@@ -22,6 +22,7 @@ from triage.web.auth.proxies import TrustedProxies
 from triage.web.auth.role_mapping import RoleMapping
 from triage.web.auth.session_context import SessionContext
 from triage.web.auth.sign_in_event import SignInEvent, SignInRecorder
+from triage.web.auth.throttle import Throttle
 
 _PROXY_STREAM_S = 300.0  # then the page requests again, and the proxy checks its own session
 _LONGEST_NAME = 64
@@ -98,16 +99,17 @@ class ProxyUsers:
 
 @dataclass(frozen=True)
 class LocalUsers:
-    """Users of the local file: people with a session cookie, programs with HTTP Basic (RFC 7617)."""
+    """Local users: people with a session cookie, programs with HTTP Basic (RFC 7617)."""
 
     users: Users
     context: SessionContext
+    throttle: Throttle
     page: str = "/sign-in"
     sign_out: str = "/api/sign-out"
     _verifier: PasswordVerifier = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_verifier", PasswordVerifier(self.users, self.context.record))
+        object.__setattr__(self, "_verifier", PasswordVerifier(self.users, self.throttle, self.context.record))
 
     def takes_credentials(self, headers: Headers) -> bool:
         """Return True if a request has credentials for HTTP authentication."""

@@ -9,15 +9,13 @@ attempts go on.
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from triage.web.http.connection_limits import network_of
 
-_FORGOTTEN_AFTER_S = 3600.0
-_REMEMBERED = 20_000
+FORGOTTEN_AFTER_S = 3600.0
+REMEMBERED = 20_000
 
 
 @dataclass(frozen=True)
@@ -36,66 +34,65 @@ OF_A_USER = Limit(free=5, longest_s=300.0)
 OF_AN_ADDRESS = Limit(free=30, longest_s=60.0)
 
 
-class Throttle:
-    """Recent attempts in this process. An attempt counts as wrong until ``succeeded`` is called."""
+@dataclass(frozen=True)
+class Standing:
+    """A name at an address: seconds until the next try is allowed (0 or less for now), and how it is known.
 
-    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
-        self._now = now
-        self._tries: OrderedDict[tuple[str, ...], tuple[int, float]] = OrderedDict()
-        self._signed_in: OrderedDict[tuple[str, ...], None] = OrderedDict()
+    ``known``: the user signed in from there lately. ``tries``: recent wrong ones of the address.
+    """
 
-    def is_known(self, name: str, address: str) -> bool:
-        """Return True if the user signed in from that address during the life of this process."""
-        return _user(name, address) in self._signed_in
+    wait_s: float
+    known: bool
+    tries: int
 
-    def tries_of(self, address: str) -> int:
-        """Return the number of recent wrong tries from an address."""
-        count, last = self._tries.get(_network(address), (0, 0.0))
-        return 0 if self._now() - last > _FORGOTTEN_AFTER_S else count
 
-    def wait_s(self, name: str, address: str) -> float:
-        """Return the seconds until the next try is allowed; 0 or less for now. Records nothing."""
-        own = self._wait_s(_user(name, address), OF_A_USER)
-        return own if self.is_known(name, address) else max(own, self._wait_s(_network(address), OF_AN_ADDRESS))
+class Throttle(Protocol):
+    """Recent attempts. Safe for threads. One of several hosts raises AccessAwayError: no password is compared then."""
+
+    def standing(self, name: str, address: str) -> Standing:
+        """Return what is known of a name at an address. Records nothing."""
+        ...
 
     def begin(self, name: str, address: str) -> float:
-        """Record a try and return 0 or less; or, if it is too early, return the seconds left to wait."""
-        wait = self.wait_s(name, address)
-        if wait <= 0:
-            self._count(_user(name, address))
-            self._count(_network(address))
-        return wait
+        """Record a try and return 0 or less; or, if it is too early, return the seconds left to wait.
+
+        A try counts as wrong until ``succeeded`` is called.
+        """
+        ...
 
     def succeeded(self, name: str, address: str) -> None:
         """Record that the last try was right."""
-        user = _user(name, address)
-        self._tries.pop(user, None)
-        self._signed_in.pop(user, None)
-        self._signed_in[user] = None
-        while len(self._signed_in) > _REMEMBERED:
-            self._signed_in.popitem(last=False)
-        count, last = self._tries.get(_network(address), (0, 0.0))
-        if count > 1:
-            self._tries[_network(address)] = (count - 1, last)
-        else:
-            self._tries.pop(_network(address), None)
-
-    def _wait_s(self, key: tuple[str, ...], limit: Limit) -> float:
-        count, last = self._tries.get(key, (0, 0.0))
-        since = self._now() - last
-        return 0.0 if since > _FORGOTTEN_AFTER_S else limit.wait_s(count) - since
-
-    def _count(self, key: tuple[str, ...]) -> None:
-        count, last = self._tries.pop(key, (0, 0.0))
-        fresh = self._now() - last > _FORGOTTEN_AFTER_S
-        self._tries[key] = (1 if fresh else count + 1, self._now())
-        while len(self._tries) > _REMEMBERED:
-            self._tries.popitem(last=False)
 
 
-def _user(name: str, address: str) -> tuple[str, ...]:
-    return (name.casefold(), *_network(address))
+@dataclass(frozen=True)
+class Tries:
+    """Wrong tries, and the seconds since the last one."""
+
+    count: int = 0
+    since_s: float = 0.0
+
+    @property
+    def recent(self) -> int:
+        """The number of tries that are not forgotten."""
+        return 0 if self.since_s > FORGOTTEN_AFTER_S else self.count
+
+    def wait_s(self, limit: Limit) -> float:
+        """Return the seconds until the next try is allowed; 0 or less for now."""
+        return 0.0 if self.since_s > FORGOTTEN_AFTER_S else limit.wait_s(self.count) - self.since_s
 
 
-def _network(address: str) -> tuple[str, ...]:
+def standing_of(of_user: Tries, of_address: Tries, known: bool) -> Standing:
+    """Return the standing of a name from its own tries and those of its address."""
+    own = of_user.wait_s(OF_A_USER)
+    wait_s = own if known else max(own, of_address.wait_s(OF_AN_ADDRESS))
+    return Standing(wait_s, known, of_address.recent)
+
+
+def user_key(name: str, address: str) -> tuple[str, ...]:
+    """Return the key of a name at an address."""
+    return (name.casefold(), *address_key(address))
+
+
+def address_key(address: str) -> tuple[str, ...]:
+    """Return the key of an address: of IPv6, of its network."""
     return (network_of(address),)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hmac
 import logging
-import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 from urllib.parse import urlencode
 
@@ -31,25 +29,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 
 _LONGEST_CODE = 4096
-_LARGEST = 10_000
-
-
-@dataclass(frozen=True)
-class UsedStates:
-    """States that came back to this process: each is accepted once, as the provider accepts a code once."""
-
-    _states: OrderedDict[str, None] = field(default_factory=OrderedDict)
-    _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    def add_new(self, state: str) -> bool:
-        """Return True if the state came back for the first time."""
-        with self._lock:
-            if state in self._states:
-                return False
-            self._states[state] = None
-            while len(self._states) > _LARGEST:
-                self._states.popitem(last=False)
-            return True
 
 
 @dataclass(frozen=True)
@@ -57,7 +36,6 @@ class SignInRoutes:
     """The two routes below the sign-in page that lead to the provider and back."""
 
     users: ProvidedUsers
-    used: UsedStates = field(default_factory=UsedStates)
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -96,7 +74,7 @@ class SignInRoutes:
 
     async def _redeem(self, request: Request, attempt: Attempt) -> Response:
         values = _values(request)
-        if not self.used.add_new(attempt.state):
+        if not await run_in_threadpool(self.users.context.used.add_new, attempt.state):
             raise NotSignedInError(SignInProblem.STALE, "a response came a second time")
         if "error" in values:
             raise _denied(values["error"])
