@@ -33,6 +33,9 @@ class FileBucket:
     def open(self, key: str) -> BinaryIO:
         return self._path(key).open("rb")
 
+    def read(self, key: str) -> bytes:
+        return self._path(key).read_bytes()
+
     def size(self, key: str) -> int:
         return self._path(key).stat().st_size
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from hashlib import sha256 as sha256_of
 from typing import BinaryIO, Protocol
 
 
@@ -27,6 +29,9 @@ class Bucket(Protocol):
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading, with seeks by ranges."""
 
+    def read(self, key: str) -> bytes:
+        """Return a whole object, by one request."""
+
     def size(self, key: str) -> int:
         """Return the number of bytes of an object."""
 
@@ -35,3 +40,18 @@ class Bucket(Protocol):
 
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``: for a comparison with the database, not for the service's work."""
+
+
+def read_checked(bucket: Bucket, key: str, size: int, sha256: bytes | None) -> bytes:
+    """Return a whole object, which is the one that its row names: of this size, and of this SHA-256 if it is known.
+
+    Raises OSError (EIO) for other bytes, whether the bucket keeps them or they changed on the way.
+    """
+    content = bucket.read(key)
+    if len(content) != size or (sha256 is not None and sha256_of(content).digest() != sha256):
+        raise OSError(
+            errno.EIO,
+            f"{bucket.name}/{key}: other bytes came than were acknowledged; they are not used. If it happens again, "
+            "the bucket does not keep what it was given (triage store compare --read)",
+        )
+    return content
