@@ -4,8 +4,18 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
 from hashlib import sha256 as sha256_of
 from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """An object as the bucket lists it; ``put_at`` in POSIX seconds, by the bucket's clock."""
+
+    key: str
+    size: int
+    put_at: float
 
 
 class Bucket(Protocol):
@@ -38,8 +48,13 @@ class Bucket(Protocol):
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with ``prefix``: for a comparison with the database, not for the service's work."""
+    # For a comparison with the database, not for the service's work.
+
+    def listed(self, prefix: str, after: str = "") -> Iterator[ListedKey]:
+        """Yield the objects whose keys begin with ``prefix``, those behind ``after``, page by page, in their order."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the beginnings of keys below ``prefix`` up to the next slash, with it, in no particular order."""
 
 
 def read_checked(bucket: Bucket, key: str, size: int, sha256: bytes | None) -> bytes:
