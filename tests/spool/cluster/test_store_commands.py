@@ -21,6 +21,7 @@ from tests.support.service import receive as receive_file
 from triage.cli import triage
 from triage.spool.cluster.address import ClusterAddress
 from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.cluster.engine_rows import EngineRows
 from triage.spool.cluster.s3_bucket import S3Bucket
 
 PUT_AT = "2026-11-30T03:13:59+00:00"
@@ -222,3 +223,85 @@ class TestRemoveKeys:
         ended = site("remove-keys", "--put-before", LATER, "--only-copies", "--yes")
         assert ended.exit_code == 1 and "not the database of this bucket" in ended.output
         assert len(keys(site, bucket)) == 2
+
+
+class TestBackup:
+    """`triage backup` and `triage restore` of a host whose store has backups of its own."""
+
+    @pytest.fixture
+    def triage_of(self, site: Site):
+        return lambda *words: CliRunner().invoke(triage, ["--config", str(site.config), *words])
+
+    def test_the_state_of_both_is_noted_and_told_at_the_restore(
+        self, site: Site, store: ClusterStore, bucket: S3Bucket, tmp_path: Path, triage_of
+    ):
+        store.installation_uid()
+        receive(store, A)
+        made = triage_of("backup", str(tmp_path / "backup"))
+        assert made.exit_code == 0, made.output
+        assert "schema 00" in made.output and "0 studies, 1 objects" in made.output
+        assert "versioning Enabled, 1 keys" in made.output and "warning" not in made.output
+        restored = triage_of("restore", str(tmp_path / "backup"), str(tmp_path / "restored"))
+        assert restored.exit_code == 0, restored.output
+        assert "versioning Enabled, 1 keys" in restored.output and "triage store bring-back" in restored.output
+        assert "spool.path" not in restored.output
+
+        receive(store, B)
+        agreed = site("compare", "--backup", str(tmp_path / "backup"))
+        assert agreed.exit_code == 0, agreed.output
+        assert "backup: database" in agreed.output and "now: database" in agreed.output
+
+    def test_a_database_of_an_earlier_time_and_another_pair_are_told(
+        self, site: Site, store: ClusterStore, bucket: S3Bucket, tmp_path: Path, cluster: Cluster, triage_of
+    ):
+        store.installation_uid()
+        receive(store, A)
+        receive(store, B)
+        assert triage_of("backup", str(tmp_path / "backup")).exit_code == 0
+        cluster.rows("UPDATE object SET received = received - interval '1 day' WHERE tenant = :tenant RETURNING 1")
+        said = site("compare", "--backup", str(tmp_path / "backup"))
+        assert said.exit_code == 1 and "is of a time before the backup" in said.output
+        assert "have the pacs send again" in said.output.lower()
+        cluster.rows("UPDATE installation SET uid = '2.25.1' WHERE tenant = :tenant RETURNING 1")
+        assert "of another installation" in site("compare", "--backup", str(tmp_path / "backup")).output
+
+    @pytest.mark.parametrize("status", ["", "Suspended"])
+    def test_a_bucket_that_forgets_is_warned_of(
+        self, site: Site, store: ClusterStore, peer: S3Peer, tmp_path: Path, triage_of, status: str
+    ):
+        backend = peer.backend
+        assert isinstance(backend, KeptVersions)
+        backend.status = status
+        made = triage_of("backup", str(tmp_path / "backup"))
+        assert made.exit_code == 0 and "warning: the bucket keeps no versions" in made.output
+        site.config.write_text(site.config.read_text() + "[spool]\nretention_days = 0\n")
+        assert "warning" not in triage_of("backup", str(tmp_path / "backup")).output
+
+    def test_rows_without_objects_are_status_1(
+        self, site: Site, store: ClusterStore, bucket: S3Bucket, tmp_path: Path, triage_of, monkeypatch
+    ):
+        monkeypatch.setattr("secrets.token_hex", lambda count: "")  # the sample is all of it
+        receive(store, A)
+        bucket.delete(keys(site, bucket)[0])
+        made = triage_of("backup", str(tmp_path / "backup"))
+        assert made.exit_code == 1 and "1 of 1 rows that were looked at have no object" in made.output
+        assert triage_of("backup", str(tmp_path / "backup"), "--verify").exit_code == 0
+
+    def test_without_an_engine_the_host_is_backed_up_and_status_1_says_the_rest(
+        self, site: Site, store: ClusterStore, peer: S3Peer, tmp_path: Path, triage_of
+    ):
+        peer.backend = lambda asked: error(403, "AccessDenied")
+        made = triage_of("backup", str(tmp_path / "backup"))
+        assert made.exit_code == 1 and "is whole, and says nothing of database and bucket" in made.output
+        assert triage_of("backup", str(tmp_path / "backup"), "--verify").exit_code == 0
+        assert site("compare", "--backup", str(tmp_path / "backup")).exit_code == 1
+
+    def test_a_role_without_rights_notes_what_it_may_read(self, cluster: Cluster, bucket: S3Bucket):
+        cluster.open(bucket)
+        cluster.server.command("CREATE ROLE plain LOGIN")
+        for right in ("USAGE ON SCHEMA public", "SELECT ON ALL TABLES IN SCHEMA public"):
+            cluster.server.command(f"GRANT {right} TO plain")
+        database = replace(cluster.address.database, user="plain")
+        state = EngineRows.of(replace(cluster.address, database=database)).state()
+        assert state.schema and state.lsn and state.tenant == cluster.address.tenant
+        assert state.system_identifier

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from triage.commands.base import Invocation, given
+from triage.commands.base import PATH, Invocation, given
 from triage.commands.base_cluster import UnfinishedError, opened_comparison
+from triage.commands.base_engines import told_against
 from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -24,9 +27,10 @@ _PROGRESS_KEYS = 100_000
 @click.command("compare")
 @click.option("--read", is_flag=True, help="Read every object, and compare its SHA-256 with that of its row.")
 @click.option("--after", default="", metavar="KEY", help="Go on behind this key, which a call that ended early names.")
+@click.option("--backup", type=PATH, help="First compare both with the last backup in this folder of triage backup.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each difference, and one of the counts.")
 @given
-def command(invocation: Invocation, read: bool, after: str, as_json: bool) -> None:
+def command(invocation: Invocation, read: bool, after: str, backup: Path | None, as_json: bool) -> None:
     """Compare the bucket with the rows that name its keys, and change nothing. The service may be at work.
 
     Listed are rows whose object the bucket lacks or has otherwise, and keys that no row names: those of uploads, and
@@ -38,12 +42,27 @@ def command(invocation: Invocation, read: bool, after: str, as_json: bool) -> No
     from triage.spool.comparing.values import Look, LookCounts
 
     comparison = opened_comparison(settings).comparison
+    agrees = backup is None or told_against(_engines_in(backup), settings)
     counts, tally = LookCounts(), ComparisonTally()
     for each in looked_through(comparison, Look(settled_before(settings), after, read=read), counts):
         tally.add(each)
         show_finding(each, as_json)
     show_counts(counts, tally, as_json)
-    sys.exit(1 if tally.differ else 0)
+    sys.exit(0 if agrees and not tally.differ else 1)
+
+
+def _engines_in(folder: Path) -> Mapping[str, Any]:
+    """Return the state of the engines that the last backup noted. Raises ClickException."""
+    from triage.backup.archive import Archive
+    from triage.backup.manifest import BackupError
+
+    try:
+        found = Archive(folder).manifest().engines
+    except BackupError as error:
+        raise click.ClickException(str(error)) from error
+    if not found:
+        raise click.ClickException(f"the last backup in {folder} notes nothing of a database and a bucket")
+    return found
 
 
 def settled_before(settings: Settings) -> float:
