@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,7 +24,7 @@ def noted_state(settings: Settings) -> EngineState | None:
     if isinstance(address, Path):
         return None
     try:
-        return engine_state(address, open_comparison(address), time.time())
+        return engine_state(address, open_comparison(address))
     except OSError as error:
         click.echo(f"the state of database and bucket is not noted: {error}", err=True)
         return None

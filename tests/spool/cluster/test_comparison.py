@@ -26,7 +26,6 @@ from triage.spool.comparing.values import Fault, Finding, Look, LookCounts
 from triage.spool.instance import ReceivedInstance
 
 LATER = 4e9
-"""No key is too new."""
 
 
 def comparison(cluster: Cluster, bucket: FileBucket | None = None) -> StoreComparison:
@@ -35,7 +34,7 @@ def comparison(cluster: Cluster, bucket: FileBucket | None = None) -> StoreCompa
 
 
 def found(cluster: Cluster, look: Look | None = None, counts: LookCounts | None = None) -> list[Finding]:
-    return list(comparison(cluster).findings(look or Look(LATER), counts or LookCounts()))
+    return list(comparison(cluster).findings(look or Look(), counts or LookCounts()))
 
 
 def path_of(cluster: Cluster, instance: ReceivedInstance) -> Path:
@@ -72,7 +71,7 @@ def test_a_store_at_rest_agrees(cluster: Cluster):
     counts = LookCounts()
     assert found(cluster, counts=counts) == []
     assert (counts.rows, counts.keys) == (5, 6)  # one is dead, and in the bucket still
-    assert found(cluster, Look(LATER, read=True)) == []
+    assert found(cluster, Look(read=True)) == []
 
 
 DAMAGE: dict[str, tuple[Callable[[Path], object], Fault, bool]] = {
@@ -87,7 +86,7 @@ def test_what_a_row_names_is_there_as_it_says(cluster: Cluster, damage: str):
     some(cluster)
     act, fault, needs_reading = DAMAGE[damage]
     act(path_of(cluster, A))
-    (finding,) = found(cluster, Look(LATER, read=needs_reading))
+    (finding,) = found(cluster, Look(read=needs_reading))
     assert finding.fault is fault
     assert finding.identity.study_instance_uid == A.study_instance_uid
     assert finding.identity.sop_instance_uid == A.sop_instance_uid
@@ -118,7 +117,7 @@ def test_a_key_that_no_row_names_is_told_with_its_object(cluster: Cluster):
     assert unnamed["2"].identity.study_instance_uid == "" and not unnamed["2"].identity.kept
 
     os.utime(cluster.bucket.folder / quote(unnamed["1"].key, safe=""), (1000, 1000))
-    assert [each.key for each in found(cluster, Look(2000))] == [unnamed["1"].key]
+    assert [each.key for each in found(cluster, Look(put_before=2000))] == [unnamed["1"].key]
 
 
 def test_what_is_removed_has_no_row(cluster: Cluster):
@@ -189,7 +188,7 @@ def test_the_work_of_the_service_meanwhile_is_no_difference(
             yield from before
 
         monkeypatch.setattr(rows, "named", named)
-    assert list(comparing.findings(Look(LATER), LookCounts())) == []
+    assert list(comparing.findings(Look(), LookCounts())) == []
     assert done
 
 
@@ -205,7 +204,7 @@ def test_it_goes_on_where_it_was_ended(cluster: Cluster):
         parts, counts, after = list[Finding](), LookCounts(), ""
         while True:
             counts = LookCounts()
-            parts += found(cluster, Look(LATER, after, most), counts)
+            parts += found(cluster, Look(after, most), counts)
             if counts.last == after:
                 break
             after = counts.last
@@ -230,7 +229,7 @@ def test_an_engine_that_fails_ends_it(cluster: Cluster):
             raise PermissionError(13, "refused")
 
     with pytest.raises(PermissionError):
-        list(comparison(cluster, Refusing(cluster.bucket.folder)).findings(Look(LATER), LookCounts()))
+        list(comparison(cluster, Refusing(cluster.bucket.folder)).findings(Look(), LookCounts()))
 
 
 def test_a_bucket_that_does_not_delete_is_counted(cluster: Cluster):
@@ -241,3 +240,31 @@ def test_a_bucket_that_does_not_delete_is_counted(cluster: Cluster):
     assert store.state().undeleted == 1
     store.remove_old_parts(LATER)
     assert store.state().undeleted == 0
+
+
+@pytest.mark.parametrize("filed", [True, False])
+def test_what_the_bucket_has_lost_comes_back_from_its_sender(cluster: Cluster, filed: bool):
+    """A sender that sends it again is told that it is stored: then it is."""
+    store = cluster.open()
+    receive(store, A)
+    if filed:
+        tag(store, A)
+    lost = path_of(cluster, A)
+    lost.unlink()
+    assert not receive(store, A)  # no new object
+    assert found(cluster) == [] and path_of(cluster, A) != lost
+    stored = store.stored_object(A)
+    assert stored is not None and stored.read_bytes() == CONTENT and store.is_filed(A) == filed
+    store.remove_old_parts(LATER)
+    assert found(cluster) == [] and len(cluster.keys()) == 1
+
+
+def test_a_bucket_that_does_not_say_takes_no_object_for_stored(cluster: Cluster):
+    receive(cluster.open(), A)
+
+    class Silent(FileBucket):
+        def size(self, key: str) -> int:
+            raise TimeoutError(110, "no answer")
+
+    with pytest.raises(TimeoutError):
+        receive(cluster.open(Silent(cluster.bucket.folder)), A)

@@ -22,12 +22,12 @@ def command(invocation: Invocation, after: str) -> None:
     """
     settings = invocation.settings()
     from triage.commands.output.comparison import show_finding
-    from triage.commands.store.compare import looked_through, settled_before
+    from triage.commands.store.compare import looked_through
     from triage.spool.comparing.values import Fault, Look, LookCounts
 
     opened, counts = opened_comparison(settings), LookCounts()
     back = lost = 0
-    for each in looked_through(opened.comparison, Look(settled_before(settings), after), counts):
+    for each in looked_through(opened.comparison, Look(after), counts):
         if each.fault is not Fault.MISSING:
             continue
         try:

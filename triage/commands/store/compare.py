@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,6 @@ import click
 from triage.commands.base import PATH, Invocation, given
 from triage.commands.base_cluster import UnfinishedError, opened_comparison
 from triage.commands.base_engines import told_against
-from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +42,7 @@ def command(invocation: Invocation, read: bool, after: str, backup: Path | None,
     comparison = opened_comparison(settings).comparison
     agrees = backup is None or told_against(_engines_in(backup), settings)
     counts, tally = LookCounts(), ComparisonTally()
-    for each in looked_through(comparison, Look(settled_before(settings), after, read=read), counts):
+    for each in looked_through(comparison, Look(after, read=read), counts):
         tally.add(each)
         show_finding(each, as_json)
     show_counts(counts, tally, as_json)
@@ -63,11 +61,6 @@ def _engines_in(folder: Path) -> Mapping[str, Any]:
     if not found:
         raise click.ClickException(f"the last backup in {folder} notes nothing of a database and a bucket")
     return found
-
-
-def settled_before(settings: Settings) -> float:
-    """Return the time before which every upload has ended, or was given up: a later key may be one of today's work."""
-    return time.time() - 2 * settings.store.upload_deadline_s
 
 
 def looked_through(comparison: StoreComparison, look: Look, counts: LookCounts) -> Iterator[Finding]:

@@ -54,7 +54,7 @@ def _plan(comparison: StoreComparison, before: float, only_copies: bool) -> Unna
     from triage.spool.comparing.values import Fault, Look, LookCounts
 
     counts, tally = LookCounts(), UnnamedTally(only_copies)
-    for each in looked_through(comparison, Look(before), counts):
+    for each in looked_through(comparison, Look(put_before=before), counts):
         if each.fault is Fault.MISSING:
             raise click.ClickException(
                 f"row without its object: {each.key}. Bring objects back first (triage store bring-back), or see that "
@@ -71,7 +71,7 @@ def _unnamed(comparison: StoreComparison, before: float) -> Iterator[Finding]:
     from triage.commands.store.compare import looked_through
     from triage.spool.comparing.values import Fault, Look, LookCounts
 
-    found = looked_through(comparison, Look(before), LookCounts())
+    found = looked_through(comparison, Look(put_before=before), LookCounts())
     return (each for each in found if each.fault is Fault.UNNAMED)
 
 

@@ -48,6 +48,13 @@ class BucketObject:
         self._check()
         return self.received
 
+    def is_in_bucket(self) -> bool:
+        """Return whether the bucket has an object of this size under its key. Raises OSError if it does not say."""
+        try:
+            return self.bucket.size(self.key) == self.size_bytes
+        except FileNotFoundError:
+            return False
+
     def lasting_path(self) -> str:
         """Raise OSError: no file of this machine holds the bytes for as long as the study is kept."""
         raise OSError(errno.ENOTSUP, "the store keeps its objects in a bucket, not in files of this machine")

@@ -28,6 +28,15 @@ VALUES (:tenant, :partition, :study, :sop, :digest, 'waiting', :key, CAST(:size 
 ON CONFLICT (tenant, partition, study_uid, sop_uid, digest) DO NOTHING RETURNING 1
 """
 _CONFIRM = f"UPDATE object SET confirmed = clock_timestamp() WHERE {_ONE} RETURNING 1"
+# The bytes of a row that the bucket has lost; the key before is on the list, if it should come back.
+_REPLACE = f"""
+WITH replaced AS (
+  UPDATE object SET key = :key, size = CAST(:size AS bigint), sha256 = CAST(:sha256 AS bytea)
+  WHERE {_ONE} AND key = :lost RETURNING tenant, partition
+)
+INSERT INTO bucket_key (key, tenant, partition, state, deadline)
+SELECT :lost, tenant, partition, 'dead', clock_timestamp() FROM replaced RETURNING 1
+"""
 _FIND = f"SELECT key, size, {_RECEIVED}, sha256 FROM object WHERE {_ONE}"
 _STATE = f"SELECT state FROM object WHERE {_ONE}"
 _MOVE = f"UPDATE object SET state = :to, failure = :failure WHERE {_ONE} AND state = :state RETURNING 1"
@@ -64,13 +73,24 @@ class ObjectRows(Rows):
     def keep(self, upload: Upload, instance: ReceivedInstance) -> bool:
         """Put the bytes into the bucket and then the row into the database; see ``Objects``."""
         part, names = upload_of(upload), _names(instance)
-        if self._is_here(names):
+        lost = ""
+        if self._is_here(names) and not (lost := self._lost_key(instance)):
             return False
         with self._uploads.put(part, instance.content_digest) as (key, _):
-            new = bool(self._write(_STORE, key=key, size=part.size, sha256=part.sha256, **names))
-            settle = self._uploads.done if new else self._uploads.superfluous
+            facts: dict[str, Value] = {"key": key, "size": part.size, "sha256": part.sha256}
+            new = bool(self._write(_STORE, **facts, **names))
+            named = new or bool(lost and self._write(_REPLACE, lost=lost, **facts, **names))
+            settle = self._uploads.done if named else self._uploads.superfluous
             settle(key)
         return new
+
+    def _lost_key(self, instance: ReceivedInstance) -> str:
+        """Return the key of an object that the bucket has lost: its sender brings it again. Empty if it is there."""
+        stored = self.stored_object(instance)
+        if stored is None or stored.is_in_bucket():
+            return ""
+        logger.warning("%s: the bucket had lost it, and gets it again", instance.key)
+        return stored.key
 
     def _is_here(self, names: dict[str, Value]) -> bool:
         """Return whether the store has this content, durably.

@@ -52,12 +52,12 @@ class EngineState:
         return asdict(self)
 
 
-def engine_state(address: ClusterAddress, opened: OpenedComparison, now: float) -> EngineState:
+def engine_state(address: ClusterAddress, opened: OpenedComparison) -> EngineState:
     """Return the state of both engines now. Costs some dozen requests, however much they hold. Raises OSError."""
     database = EngineRows.of(address).state()
     counts = LookCounts()
     # Keys have a digest in them: those behind a random one are a sample.
-    look = Look(now, f"{address.tenant}/main/{secrets.token_hex(8)}", _SAMPLED)
+    look = Look(f"{address.tenant}/main/{secrets.token_hex(8)}", _SAMPLED)
     faults = (Fault.MISSING, Fault.SIZE)
     lacking = sum(each.fault in faults for each in opened.comparison.findings(look, counts))
     keys = sum(1 for _ in islice(S3Bucket(address.bucket).listed(f"{address.tenant}/"), _COUNTED))

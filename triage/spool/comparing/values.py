@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from triage.errors import TriageError
 
@@ -50,13 +51,13 @@ class Look:
     """The part that is compared, and how: all of it, by what both sides list, unless it says otherwise.
 
     ``after``: begin behind this key. ``most``: end after so many keys, 0 for none. ``read``: read each object, and
-    compare its SHA-256. ``put_before`` (POSIX seconds): a key that was put later may have its row yet to come.
+    compare its SHA-256. ``put_before`` (POSIX seconds): of keys that no row names, those alone that were put before it.
     """
 
-    put_before: float
     after: str = ""
     most: int = 0
     read: bool = False
+    put_before: float = inf
 
 
 @dataclass
