@@ -69,7 +69,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cluster", action="store_true", help="also test the store in PostgreSQL (make acceptance-cluster)"
     )
-    parser.addoption("--weed", help="the program weed of SeaweedFS, for tests/acceptance/cluster.sh")
+    parser.addoption("--weed", help="the program weed of SeaweedFS, for tests/acceptance/cluster.sh and restore.sh")
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as a failure (CI)")
 
 

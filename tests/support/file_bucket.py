@@ -11,6 +11,8 @@ from typing import BinaryIO
 from urllib.parse import quote, unquote
 from uuid import uuid4
 
+from triage.spool.cluster.bucket import ListedKey
+
 
 @dataclass(frozen=True)
 class FileBucket:
@@ -33,15 +35,28 @@ class FileBucket:
     def open(self, key: str) -> BinaryIO:
         return self._path(key).open("rb")
 
+    def read(self, key: str) -> bytes:
+        return self._path(key).read_bytes()
+
     def size(self, key: str) -> int:
         return self._path(key).stat().st_size
 
     def delete(self, key: str) -> None:
         self._path(key).unlink(missing_ok=True)
 
+    def listed(self, prefix: str, after: str = "") -> Iterator[ListedKey]:
+        paths = {unquote(path.name): path for path in self.folder.iterdir() if not path.name.startswith(".")}
+        for key in sorted(paths):
+            if key.startswith(prefix) and key > after:
+                status = paths[key].stat()
+                yield ListedKey(key, status.st_size, status.st_mtime)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        below = (key.removeprefix(prefix) for key in self.keys(prefix))
+        yield from {f"{prefix}{key.partition('/')[0]}/" for key in below if "/" in key}
+
     def keys(self, prefix: str) -> Iterator[str]:
-        names = (unquote(path.name) for path in self.folder.iterdir() if not path.name.startswith("."))
-        return (name for name in names if name.startswith(prefix))
+        return (each.key for each in self.listed(prefix))
 
     def _path(self, key: str) -> Path:
         return self.folder / quote(key, safe="")

@@ -98,14 +98,21 @@ class KeptInMemory:
 
     def list(self, query: str, asked: Asked) -> Said:
         words = {name: values[0] for name, values in parse_qs(query).items()}
-        found = sorted(key for key in self.objects if key.startswith(words.get("prefix", "")))
-        found = [key for key in found if key > words.get("continuation-token", "")]
+        prefix, delimiter = words.get("prefix", ""), words.get("delimiter", "")
+        found = sorted({_up_to(delimiter, prefix, key) for key in self.objects if key.startswith(prefix)})
+        found = [key for key in found if key > max(words.get("continuation-token", ""), words.get("start-after", ""))]
         more = (
             f"<NextContinuationToken>{found[self.page - 1]}</NextContinuationToken>" if len(found) > self.page else ""
         )
-        listed = "".join(f"<Contents><Key>{key}</Key></Contents>" for key in found[: self.page])
+        listed = "".join(self._item(key, delimiter) for key in found[: self.page])
         kind = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
         return Said(200, {}, f"<ListBucketResult {kind}>{listed}{more}</ListBucketResult>".encode())
+
+    def _item(self, key: str, delimiter: str) -> str:
+        if delimiter and key.endswith(delimiter):
+            return f"<CommonPrefixes><Prefix>{key}</Prefix></CommonPrefixes>"
+        size, at = len(self.objects[key]), "2026-11-30T03:13:59.000Z"
+        return f"<Contents><Key>{key}</Key><Size>{size}</Size><LastModified>{at}</LastModified></Contents>"
 
 
 @dataclass(frozen=True)
@@ -225,6 +232,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         with suppress(OSError):
             self.wfile.flush()
+
+
+def _up_to(delimiter: str, prefix: str, key: str) -> str:
+    """The key, or what of it ends with the first delimiter behind the prefix."""
+    head, found, _ = key.removeprefix(prefix).partition(delimiter) if delimiter else (key, "", "")
+    return f"{prefix}{head}{found}" if found else key
 
 
 def _corrupted(body: bytes) -> bytes:

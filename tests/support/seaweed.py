@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
@@ -14,11 +15,15 @@ from tests.support.s3_peer import ACCESS_KEY, BUCKET, SECRET_KEY
 from tests.support.wait import wait_for
 from tests.support.whole_service import free_ports
 from triage.spool.cluster.address import BucketAddress
-from triage.spool.cluster.s3_client import S3Client
+from triage.spool.cluster.s3_client import Body, S3Client
 from triage.spool.cluster.s3_signature import S3Request
 
 _SERVERS = ("master", "volume", "filer", "s3")
 _RIGHTS = ["Read", "Write", "List", "Admin"]
+_VERSIONS = (
+    b'<VersioningConfiguration xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+    b"<Status>Enabled</Status></VersioningConfiguration>"
+)
 
 
 class SeaweedServer:
@@ -66,6 +71,12 @@ class SeaweedServer:
             self._process.send_signal(how)
             self._process.wait(60)
             self._process = None
+
+    def keep_versions(self) -> None:
+        """Have the bucket keep versions of what is deleted."""
+        client = S3Client(self.address)
+        request = S3Request("PUT", client.path(), {"versioning": ""}, payload=sha256(_VERSIONS).hexdigest())
+        client.ask(request, (200,), Body(lambda: (_VERSIONS,), len(_VERSIONS)))
 
     def _has_a_bucket(self) -> bool:
         client = S3Client(self.address, ())

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from triage.backup.archive import Archive
 from triage.backup.item import BackupItem, BackupSource, Known
@@ -25,11 +26,17 @@ class MadeBackup:
 
 
 def make(
-    sources: Sequence[BackupSource], archive: Archive, version: str, keep: int, now: Callable[[], float]
+    sources: Sequence[BackupSource],
+    archive: Archive,
+    version: str,
+    keep: int,
+    now: Callable[[], float],
+    engines: Mapping[str, Any] | None = None,
 ) -> MadeBackup:
     """Back up ``sources`` in their order, and remove all but the last ``keep`` backups (0: none).
 
-    ``now`` returns POSIX seconds. Raises BackupError.
+    ``now`` returns POSIX seconds. ``engines``: the state of a store that has backups of its own, for the manifest.
+    Raises BackupError.
     """
     with archive.writing():
         begun, last = now(), archive.last()
@@ -38,7 +45,8 @@ def make(
         for source in sources:
             for group in source.groups(writing.known):
                 writing.take(group)
-        manifest = Manifest(begun, version, tuple(writing.entries.values()), tuple(writing.left_out))
+        entries, left_out = tuple(writing.entries.values()), tuple(writing.left_out)
+        manifest = Manifest(begun, version, entries, left_out, engines or {})
         name = archive.finish(manifest)
         return MadeBackup(name, manifest, archive.copied, archive.prune(keep) if keep else 0)
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 from triage.errors import TriageError, cause
 
@@ -43,6 +44,8 @@ class Manifest:
     version: str
     entries: tuple[ManifestEntry, ...]
     left_out: tuple[str, ...] = ()
+    engines: Mapping[str, Any] = field(default_factory=dict)
+    """The state of PostgreSQL and the bucket, where they are the store; no backup of ours has what is in them."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -52,6 +55,7 @@ class Manifest:
     def text(self) -> str:
         """Return the content of the manifest's file."""
         head = {"format": FORMAT, "begun": self.begun, "version": self.version, "left_out": self.left_out}
+        head |= {"engines": self.engines} if self.engines else {}
         body = "\n".join(json.dumps(each) for each in (head, *map(asdict, self.entries)))
         end = {"entries": len(self.entries), "counts": self.counts, "sha256": sha256(body.encode()).hexdigest()}
         return f"{body}\n{json.dumps(end)}\n"
@@ -65,9 +69,8 @@ def read_manifest(path: Path) -> Manifest:
         end = json.loads(last)
         if head["format"] > FORMAT:
             raise BackupError(f"{path} has format {head['format']}: restore it with the release that made it")
-        manifest = Manifest(
-            head["begun"], head["version"], tuple(ManifestEntry(**each) for each in entries), tuple(head["left_out"])
-        )
+        files = tuple(ManifestEntry(**each) for each in entries)
+        manifest = Manifest(head["begun"], head["version"], files, tuple(head["left_out"]), head.get("engines") or {})
         whole = (sha256(body.encode()).hexdigest(), len(entries), manifest.counts)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BackupError(f"{path} is no manifest of a backup ({cause(error)})") from error

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.commands.base import PATH, CannotStart, Invocation, given
+from triage.commands.base_engines import noted_state, tell_state
 from triage.settings.schema import Settings
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from triage.backup.item import BackupSource
     from triage.backup.make import MadeBackup
     from triage.settings.load import Loaded
+    from triage.spool.comparing.engine_state import EngineState
 
 
 @click.command()
@@ -28,7 +30,9 @@ def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> Non
     """Back up spool, users, audit trail, settings, models and their operating points into FOLDER, while work goes on.
 
     A further backup into the same FOLDER copies only what is new. FOLDER then holds patients' data: encrypt its
-    disk. --keep removes older backups; --verify makes none and checks the last one.
+    disk. --keep removes older backups; --verify makes none and checks the last one. Of a store in PostgreSQL and S3,
+    which have backups of their own, the state of both is noted, and what would keep them from being restored to one
+    time is said; status 1 if rows have no objects, or an engine does not answer.
     """
     from triage.backup.archive import Archive
     from triage.backup.manifest import BackupError
@@ -37,13 +41,15 @@ def backup(invocation: Invocation, folder: Path, verify: bool, keep: int) -> Non
         if verify:
             _verify(Archive(folder))
         else:
-            loaded = invocation.load()
-            _tell(_make(invocation.settings(), loaded.files, folder, keep), _not_in_it(loaded))
+            loaded, settings = invocation.load(), invocation.settings()
+            state = noted_state(settings)
+            _tell(_make(settings, loaded.files, folder, keep, state), _not_in_it(loaded))
+            tell_state(settings, state)
     except BackupError as error:
         raise click.ClickException(str(error)) from error
 
 
-def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) -> MadeBackup:
+def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int, state: EngineState | None) -> MadeBackup:
     from importlib.metadata import version
 
     from triage.backup.archive import Archive
@@ -52,7 +58,8 @@ def _make(settings: Settings, files: Sequence[Path], folder: Path, keep: int) ->
     place, spool = folder.absolute().resolve(), settings.spool.path.absolute().resolve()
     if settings.store.kind == "files" and (place.is_relative_to(spool) or spool.is_relative_to(place)):
         raise CannotStart(f"{folder} and the spool {settings.spool.path} lie in each other: choose another folder")
-    return make(_sources(settings, files), Archive(folder), version("cxr-triage"), keep, time.time)
+    engines = state.record() if state is not None else None
+    return make(_sources(settings, files), Archive(folder), version("cxr-triage"), keep, time.time, engines)
 
 
 def _sources(settings: Settings, files: Sequence[Path]) -> list[BackupSource]:
@@ -80,11 +87,6 @@ def _store(settings: Settings) -> Iterator[BackupSource]:
     from triage.spool.open_store import store_at
 
     if settings.store.kind != "files":
-        click.echo(
-            "without the store, and the users and audit trail in it: back up PostgreSQL and the bucket by their own "
-            "means (docs/how-to/several-hosts.md)",
-            err=True,
-        )
         return
     path = settings.spool.path.absolute()
     if not store_at(path).exists():

@@ -20,6 +20,19 @@ _NEXT = """\
 4. Start it on an empty Redis, then: triage healthcheck, triage worklist, triage channel.
 5. Have the PACS send again what came since {when}. What was delivered until then stays delivered.\
 """
+_NEXT_OF_ENGINES = """\
+{count} files of {when} are in {folder}, each with its digest. The store is not in them: PostgreSQL and the bucket are
+restored by their own means (docs/how-to/several-hosts.md, Backup). When the backup was made:
+{engines}
+Next:
+1. Stop the service on every host.
+2. Set sign_in.users_file = "{folder}/users.json", models.path = "{folder}/models" and
+   audit.path = "{folder}/audit/audit.xml", as far as each was kept, and models.operating_points, if it was set, to the
+   file operating-points there; triage.toml there is the settings file as it was.
+3. Give the folder to the account of the service (chown -R). A backup has no certificates, keys, files of secrets and
+   TRIAGE_ variables: put them in their places. People sign in anew.
+4. If the database was restored: triage store bring-back, then triage store compare --backup {backup}.\
+"""
 
 
 @click.command()
@@ -45,6 +58,13 @@ def restore(backup: Path, folder: Path, name: str) -> None:
     except BackupError as error:
         raise click.ClickException(str(error)) from error
     when = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(manifest.begun))
-    click.echo(_NEXT.format(count=sum(manifest.counts.values()), when=when, folder=folder.absolute()))
+    words = {"count": sum(manifest.counts.values()), "when": when, "folder": folder.absolute()}
+    if manifest.engines:
+        from triage.spool.comparing.engine_state import described, state_of_record
+
+        engines = described(state_of_record(manifest.engines))
+        click.echo(_NEXT_OF_ENGINES.format(**words, engines=engines, backup=backup.absolute()))
+    else:
+        click.echo(_NEXT.format(**words))
     for line in manifest.left_out:
         click.echo(f"not in the backup, because it could not be read: {line}", err=True)

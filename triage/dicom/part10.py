@@ -10,6 +10,7 @@ import logging
 from dataclasses import dataclass
 from io import BytesIO
 from struct import pack
+from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
@@ -77,11 +78,23 @@ def read_receipt(stored: Openable) -> Receipt:
     """Read the receipt in a file's File Meta Information; an empty one where it has none."""
     try:
         with stored.open("rb") as file:
-            read_preamble(file, force=False)
-            meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
-        return _receipt(FileMetaDataset(meta))
-    except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
+            return receipt_in(file, stored.name)
+    except OSError as error:
         logger.warning("%s: no receipt can be read from it: %s", stored.name, error)
+        return Receipt()
+
+
+def receipt_in(file: BinaryIO, name: str) -> Receipt:
+    """Return the receipt in the File Meta Information of an open file; an empty one where it has none. OSError.
+
+    ``name`` is for the log.
+    """
+    try:
+        read_preamble(file, force=False)
+        meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
+        return _receipt(FileMetaDataset(meta))
+    except (InvalidDicomError, ValueError, AttributeError) as error:
+        logger.warning("%s: no receipt can be read from it: %s", name, error)
         return Receipt()
 
 

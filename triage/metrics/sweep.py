@@ -28,6 +28,9 @@ class SweepMetrics(ProcessMetrics, CertificateMetrics, ReconcileMetrics):
     queue_depth = gauge("queue_depth", "Jobs that wait in a worker's queue.", "queue")
     dead_letters = gauge("dead_letters", "Objects that were given up and wait for a person.")
     quarantined = gauge("quarantined_objects", "Unparsable objects that were kept.")
+    undeleted = gauge(
+        "undeleted_objects", "Objects that nothing names any more and that the bucket has not deleted for an hour."
+    )
     redis_up = gauge("redis_up", "Whether Redis answered the last sweep.")
     last_sweep = gauge("sweep_last_run_timestamp_seconds", "When the last sweep ended.")
     clock_jumped = gauge(

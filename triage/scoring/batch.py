@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from io import BytesIO
 
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
-from triage.dicom.part10 import Receipt, read_receipt
+from triage.dicom.part10 import Receipt, read_receipt, receipt_in
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
@@ -60,6 +61,9 @@ class FailedInstance:
     error: str
 
 
+_TOO_LARGE = "it needs more memory than one image may (worker.decode_memory_bytes)"
+
+
 class OpenError(TriageError):
     """A stored object could not be opened. The message has the error and its place, without values of the object."""
 
@@ -95,17 +99,28 @@ class DecisionOutputs:
 
 def open_file(stored: Openable, context: DecodeContext) -> OpenedFile:
     """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
+    data = _read_whole(stored)  # once, and the receipt from the same bytes: a store has checked them
     try:
-        receipt = read_receipt(stored)
+        receipt = receipt_in(BytesIO(data), stored.name)
         cards, policy = context.opened()
-        prepared = prepare(stored.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
-    except FileNotFoundError:
-        raise
+        prepared = prepare(data, cards, policy, calling_ae_title=receipt.calling_ae_title)
     except MemoryError:
-        raise OpenError("it needs more memory than one image may (worker.decode_memory_bytes)") from None
+        raise OpenError(_TOO_LARGE) from None
     except Exception as error:  # the edge: the text of a library's error may quote the patient
         raise OpenError(where_raised(error)) from None
     return OpenedFile(prepared, receipt)
+
+
+def _read_whole(stored: Openable) -> bytes:
+    """Return the bytes of an object. Raises FileNotFoundError for one that has moved, and OpenError."""
+    try:
+        return stored.read_bytes()
+    except FileNotFoundError:
+        raise
+    except MemoryError:
+        raise OpenError(_TOO_LARGE) from None
+    except OSError as error:
+        raise OpenError(f"it cannot be read from the store: {cause(error)}") from None
 
 
 class BatchScorer:

@@ -133,3 +133,4 @@ def export_state(state: SpoolState, metrics: SweepMetrics, oldest_awaited_at: fl
     metrics.oldest_untagged.set((state.inbox.oldest or 0) if oldest_awaited_at is None else oldest_awaited_at)
     metrics.dead_letters.set(state.dead.objects)
     metrics.quarantined.set(state.quarantine.objects)
+    metrics.undeleted.set(state.undeleted)

@@ -42,6 +42,8 @@ class SpoolState:
     dead: FolderUsage
     quarantine: FolderUsage
     usage: SpoolUsage
+    undeleted: int = 0
+    """Objects that nothing names any more, and that a bucket could not be made to delete for an hour."""
 
 
 def folder_usage(folder: Path) -> FolderUsage:

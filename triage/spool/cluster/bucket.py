@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import sha256 as sha256_of
 from typing import BinaryIO, Protocol
+
+
+@dataclass(frozen=True)
+class ListedKey:
+    """An object as the bucket lists it; ``put_at`` in POSIX seconds, by the bucket's clock."""
+
+    key: str
+    size: int
+    put_at: float
 
 
 class Bucket(Protocol):
@@ -27,11 +39,34 @@ class Bucket(Protocol):
     def open(self, key: str) -> BinaryIO:
         """Open an object for reading, with seeks by ranges."""
 
+    def read(self, key: str) -> bytes:
+        """Return a whole object, by one request."""
+
     def size(self, key: str) -> int:
         """Return the number of bytes of an object."""
 
     def delete(self, key: str) -> None:
         """Remove an object; one that is not there is no error."""
 
-    def keys(self, prefix: str) -> Iterator[str]:
-        """Yield the keys that begin with ``prefix``: for a comparison with the database, not for the service's work."""
+    # For a comparison with the database, not for the service's work.
+
+    def listed(self, prefix: str, after: str = "") -> Iterator[ListedKey]:
+        """Yield the objects whose keys begin with ``prefix``, those behind ``after``, page by page, in their order."""
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the beginnings of keys below ``prefix`` up to the next slash, with it, in no particular order."""
+
+
+def read_checked(bucket: Bucket, key: str, size: int, sha256: bytes | None) -> bytes:
+    """Return a whole object, which is the one that its row names: of this size, and of this SHA-256 if it is known.
+
+    Raises OSError (EIO) for other bytes, whether the bucket keeps them or they changed on the way.
+    """
+    content = bucket.read(key)
+    if len(content) != size or (sha256 is not None and sha256_of(content).digest() != sha256):
+        raise OSError(
+            errno.EIO,
+            f"{bucket.name}/{key}: other bytes came than were acknowledged; they are not used. If it happens again, "
+            "the bucket does not keep what it was given (triage store compare --read)",
+        )
+    return content

@@ -10,6 +10,7 @@ from math import inf
 
 from triage.decision.records import Record
 from triage.dicom.uid import valid_uid
+from triage.spool.cluster.bucket import read_checked
 from triage.spool.cluster.missing import missing
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.entries import Place, checked_name, is_name
@@ -20,14 +21,14 @@ _ONE = f"{_AT} AND name = :name"
 _NAMES = f"SELECT name FROM entry WHERE {_AT}"
 _BY_TIME = f"SELECT CAST(extract(epoch FROM written) AS float8), name FROM entry WHERE {_AT}"
 _HAS = f"SELECT 1 FROM entry WHERE {_ONE}"
-_GET = f"SELECT content, key FROM entry WHERE {_ONE}"
+_GET = f"SELECT content, key, size, sha256 FROM entry WHERE {_ONE}"
 _NEW = """
 INSERT INTO entry (tenant, partition, study_uid, place, name, content, size)
 VALUES (:tenant, :partition, NULLIF(:study, ''), :place, :name, CAST(:content AS bytea), CAST(:size AS bigint))
 ON CONFLICT (tenant, partition, COALESCE(study_uid, ''), place, name)
 """
 _PUT = f"""{_NEW} DO UPDATE SET content = EXCLUDED.content, key = NULL, size = EXCLUDED.size,
-  written = clock_timestamp()"""
+  sha256 = NULL, written = clock_timestamp()"""
 _NOTE = f"{_NEW} DO NOTHING"
 _REMOVE = f"DELETE FROM entry WHERE {_ONE} RETURNING 1"
 _CLEAR = f"DELETE FROM entry WHERE {_AT} AND written < to_timestamp(CAST(:before AS float8))"
@@ -80,12 +81,12 @@ class EntryRows(Rows):
         found = self._read(_GET, **self._one(name))
         if not found:
             raise missing("the store has no such entry")
-        content, key = found[0]
+        content, key, size, sha256 = found[0]
         if key is None:
             assert isinstance(content, bytes)
             return content
-        with self._engines.bucket.open(str(key)) as file:
-            return file.read()
+        checksum = sha256 if isinstance(sha256, bytes) else None
+        return read_checked(self._engines.bucket, str(key), int(str(size)), checksum)
 
     def put(self, name: str, content: str | bytes) -> None:
         """Write or replace an entry. Durable when the transaction ends that it is written in."""

@@ -28,6 +28,11 @@ SELECT count(*), CAST(coalesce(sum(size), 0) AS bigint), CAST(extract(epoch FROM
 WHERE tenant = :tenant AND partition = :partition AND study_uid IS NULL AND COALESCE(study_uid, '') = ''
 AND place = 'quarantine' AND key IS NOT NULL
 """
+_LATE_S = 3600.0
+_UNDELETED = """
+SELECT count(*) FROM bucket_key WHERE tenant = :tenant AND state = 'dead'
+AND deadline < clock_timestamp() - make_interval(secs => CAST(:late_s AS float8))
+"""
 
 
 class FillLevel(Rows):
@@ -49,7 +54,8 @@ class FillLevel(Rows):
         """Return the parts that should be small. Raises OSError."""
         inbox, dead = self._unfinished("waiting"), self._unfinished("dead")
         ((count, size, oldest),) = self._read(_QUARANTINE)
-        return SpoolState(inbox, dead, _folder(count, size, oldest), self.usage())
+        ((undeleted,),) = self._database.read(_UNDELETED, tenant=self._scope.tenant, late_s=_LATE_S)
+        return SpoolState(inbox, dead, _folder(count, size, oldest), self.usage(), int(str(undeleted)))
 
     def oldest_waiting(self) -> float | None:
         """Return when the oldest object in the inbox was received; None if none waits."""

@@ -23,12 +23,22 @@ _HERE = "tenant = :tenant AND partition = :partition"
 _ONE = f"{_HERE} AND study_uid = :study AND sop_uid = :sop AND digest = :digest"
 _RECEIVED = "CAST(extract(epoch FROM received) AS float8)"
 _STORE = """
-INSERT INTO object (tenant, partition, study_uid, sop_uid, digest, state, key, size)
-VALUES (:tenant, :partition, :study, :sop, :digest, 'waiting', :key, CAST(:size AS bigint))
+INSERT INTO object (tenant, partition, study_uid, sop_uid, digest, state, key, size, sha256)
+VALUES (:tenant, :partition, :study, :sop, :digest, 'waiting', :key, CAST(:size AS bigint), CAST(:sha256 AS bytea))
 ON CONFLICT (tenant, partition, study_uid, sop_uid, digest) DO NOTHING RETURNING 1
 """
 _CONFIRM = f"UPDATE object SET confirmed = clock_timestamp() WHERE {_ONE} RETURNING 1"
-_FIND = f"SELECT key, size, {_RECEIVED}, state FROM object WHERE {_ONE}"
+# The bytes of a row that the bucket has lost; the key before is on the list, if it should come back.
+_REPLACE = f"""
+WITH replaced AS (
+  UPDATE object SET key = :key, size = CAST(:size AS bigint), sha256 = CAST(:sha256 AS bytea)
+  WHERE {_ONE} AND key = :lost RETURNING tenant, partition
+)
+INSERT INTO bucket_key (key, tenant, partition, state, deadline)
+SELECT :lost, tenant, partition, 'dead', clock_timestamp() FROM replaced RETURNING 1
+"""
+_FIND = f"SELECT key, size, {_RECEIVED}, sha256 FROM object WHERE {_ONE}"
+_STATE = f"SELECT state FROM object WHERE {_ONE}"
 _MOVE = f"UPDATE object SET state = :to, failure = :failure WHERE {_ONE} AND state = :state RETURNING 1"
 _IN_STATE = f"""
 SELECT study_uid, sop_uid, digest, failure FROM object WHERE {_HERE} AND state = :state
@@ -41,8 +51,9 @@ _DROP_DEAD = f"""
 DELETE FROM object WHERE {_HERE} AND state = 'dead' AND received < to_timestamp(CAST(:before AS float8))
 """
 _SET_ASIDE = """
-INSERT INTO entry (tenant, partition, place, name, content, key, size)
-VALUES (:tenant, :partition, 'quarantine', :name, CAST(:content AS bytea), :key, CAST(:size AS bigint))
+INSERT INTO entry (tenant, partition, place, name, content, key, size, sha256)
+VALUES (:tenant, :partition, 'quarantine', :name, CAST(:content AS bytea), :key, CAST(:size AS bigint),
+  CAST(:sha256 AS bytea))
 """
 
 
@@ -62,13 +73,24 @@ class ObjectRows(Rows):
     def keep(self, upload: Upload, instance: ReceivedInstance) -> bool:
         """Put the bytes into the bucket and then the row into the database; see ``Objects``."""
         part, names = upload_of(upload), _names(instance)
-        if self._is_here(names):
+        lost = ""
+        if self._is_here(names) and not (lost := self._lost_key(instance)):
             return False
         with self._uploads.put(part, instance.content_digest) as (key, _):
-            new = bool(self._write(_STORE, key=key, size=part.size, **names))
-            settle = self._uploads.done if new else self._uploads.superfluous
+            facts: dict[str, Value] = {"key": key, "size": part.size, "sha256": part.sha256}
+            new = bool(self._write(_STORE, **facts, **names))
+            named = new or bool(lost and self._write(_REPLACE, lost=lost, **facts, **names))
+            settle = self._uploads.done if named else self._uploads.superfluous
             settle(key)
         return new
+
+    def _lost_key(self, instance: ReceivedInstance) -> str:
+        """Return the key of an object that the bucket has lost: its sender brings it again. Empty if it is there."""
+        stored = self.stored_object(instance)
+        if stored is None or stored.is_in_bucket():
+            return ""
+        logger.warning("%s: the bucket had lost it, and gets it again", instance.key)
+        return stored.key
 
     def _is_here(self, names: dict[str, Value]) -> bool:
         """Return whether the store has this content, durably.
@@ -86,8 +108,9 @@ class ObjectRows(Rows):
         part, stem = upload_of(upload), uuid4().hex
         note = json.dumps({"why": why}).encode()
         with self._uploads.put(part, "quarantine") as (key, _):
-            self._write(_SET_ASIDE, name=f"{stem}.dcm", content=None, key=key, size=part.size)
-            self._write(_SET_ASIDE, name=f"{stem}.json", content=note, key=None, size=len(note))
+            of_bytes: dict[str, Value] = {"content": None, "key": key, "size": part.size, "sha256": part.sha256}
+            self._write(_SET_ASIDE, name=f"{stem}.dcm", **of_bytes)
+            self._write(_SET_ASIDE, name=f"{stem}.json", content=note, key=None, size=len(note), sha256=None)
             self._uploads.done(key)
 
     # Work.
@@ -109,9 +132,9 @@ class ObjectRows(Rows):
 
     def stored_object(self, instance: ReceivedInstance) -> BucketObject | None:
         """Return the object, in whatever state it is; None if the store does not have it."""
-        for key, size, received, _ in self._read(_FIND, **_names(instance)):
-            bucket = self._engines.bucket
-            return BucketObject(_name(instance), str(key), bucket, int(str(size)), float(str(received)))
+        for key, size, received, sha256 in self._read(_FIND, **_names(instance)):
+            facts = int(str(size)), float(str(received)), sha256 if isinstance(sha256, bytes) else None
+            return BucketObject(_name(instance), str(key), self._engines.bucket, *facts)
         return None
 
     def is_filed(self, instance: ReceivedInstance) -> bool:
@@ -161,8 +184,8 @@ class ObjectRows(Rows):
         return bool(self._write(_MOVE, state=state, to=to, failure=failure, **_names(instance)))
 
     def _state_of(self, instance: ReceivedInstance) -> object:
-        found = self._read(_FIND, **_names(instance))
-        return found[0][3] if found else None
+        found = self._read(_STATE, **_names(instance))
+        return found[0][0] if found else None
 
     def _in_state(self, state: str) -> Iterator[Row]:
         return self._pages(_IN_STATE, _names_of_row, state=state, study="", sop="", digest="")

@@ -7,12 +7,12 @@ from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import md5, sha256
 from typing import BinaryIO, cast
-from urllib.parse import unquote
-from xml.etree import ElementTree
 
 from triage.spool.cluster.address import BucketAddress
+from triage.spool.cluster.bucket import ListedKey
 from triage.spool.cluster.s3_client import PAUSES_S, Body, S3Client
 from triage.spool.cluster.s3_faults import S3Answer
+from triage.spool.cluster.s3_listing import folders, listed
 from triage.spool.cluster.s3_reader import RangedReader
 from triage.spool.cluster.s3_signature import S3Request
 
@@ -84,16 +84,17 @@ class S3Bucket:
         except FileNotFoundError:
             return
 
+    def listed(self, prefix: str, after: str = "") -> Iterator[ListedKey]:
+        """Yield the objects whose keys begin with ``prefix``, those behind ``after``, page by page."""
+        return listed(self._client, prefix, after)
+
+    def folders(self, prefix: str) -> Iterator[str]:
+        """Yield the beginnings of keys below ``prefix`` up to the next slash, with it."""
+        return folders(self._client, prefix)
+
     def keys(self, prefix: str) -> Iterator[str]:
         """Yield the keys that begin with ``prefix``, page by page."""
-        query = {"list-type": "2", "prefix": prefix, "encoding-type": "url"}
-        while True:
-            answer = self._client.ask(S3Request("GET", self._client.path(), query), (200,))
-            page = _parsed(answer, self.name)
-            yield from (unquote(each.text or "") for each in page.iterfind("{*}Contents/{*}Key"))
-            if not (more := page.findtext("{*}NextContinuationToken")):
-                return
-            query = {**query, "continuation-token": more}
+        return (each.key for each in self.listed(prefix))
 
     def _range(self, key: str, at: int, count: int) -> tuple[bytes, int]:
         """Return bytes of an object from a position on, and the size of it."""
@@ -152,10 +153,3 @@ def _is_confirmed(answer: S3Answer, md5_sent: str, sha256_sent: bytes) -> bool |
     if len(etag) == 32 and not any(name in answer.headers for name in _ENCRYPTED):
         return etag == md5_sent
     return True if stated else None
-
-
-def _parsed(answer: S3Answer, name: str) -> ElementTree.Element:
-    try:
-        return ElementTree.fromstring(answer.body)
-    except ElementTree.ParseError as error:
-        raise OSError(errno.EIO, f"GET {name}: the list of keys cannot be read") from error

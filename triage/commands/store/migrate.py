@@ -1,4 +1,4 @@
-"""``triage store``: from one kind of store to another."""
+"""``triage store migrate``: from one kind of store to another."""
 
 from __future__ import annotations
 
@@ -19,16 +19,11 @@ if TYPE_CHECKING:
 _TELL_EVERY = 100
 
 
-@click.group()
-def store() -> None:
-    """Move what the service keeps into another store."""
-
-
-@store.command()
+@click.command("migrate")
 @click.option("--from", "folder", type=PATH, help="Folder of the spool that is moved.  [default: spool.path]")
 @click.option("--finish", is_flag=True, help="With every process stopped: copy the rest, and compare everything.")
 @given
-def migrate(invocation: Invocation, folder: Path | None, finish: bool) -> None:
+def command(invocation: Invocation, folder: Path | None, finish: bool) -> None:
     """Copy a spool of files into the store of the settings, which no process uses yet.
 
     May be called again and again, also while the service still works on the spool and after it was killed: each call
