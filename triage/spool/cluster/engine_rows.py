@@ -7,9 +7,9 @@ import weakref
 from dataclasses import dataclass
 
 from triage.spool.cluster.address import ClusterAddress
-from triage.spool.cluster.connection import Row
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.cluster.s3_bucket import S3Bucket
+from triage.spool.tables import Row
 
 _SYSTEM = """
 SELECT CAST(system_identifier AS text), (SELECT timeline_id FROM pg_control_checkpoint()) FROM pg_control_system()

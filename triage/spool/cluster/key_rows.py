@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from triage.spool.cluster.address import ClusterAddress
 from triage.spool.cluster.bucket import Bucket
-from triage.spool.cluster.connection import Row, Value
 from triage.spool.cluster.rows import Engines, Rows, Scope
+from triage.spool.tables import Row, Value
 
 # One statement is one look: a key is in one of the three tables at each moment, and in none once it is deleted.
 _NAMED = """

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from triage.spool.cluster.address import ClusterAddress, DatabaseAddress
-from triage.spool.cluster.connection import Connection, Row, Value
+from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.pool import ConnectionPool
 from triage.spool.cluster.schema import upgrade
 from triage.spool.cluster.transactions import Database, Transaction
+from triage.spool.tables import Row, Value
 
 _MADE = "SELECT to_regclass('audit_line') IS NOT NULL"
 
