@@ -8,9 +8,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from types import ModuleType
 from typing import BinaryIO
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import create_engine
+from sqlalchemy.pool import NullPool
 
 from tests.spool.cluster.test_transactions import end_sessions
 from tests.support.cluster import Cluster
@@ -19,11 +24,12 @@ from tests.support.listed import ListSite, uids
 from tests.support.listed_rows import fill
 from tests.support.wait import wait_for
 from triage.decision.types import Tag
+from triage.spool.cluster import schema
+from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.announcements import Announcements
 from triage.spool.cluster.migrations.versions import v0002_listed_studies
 from triage.spool.cluster.opening import open_cluster
 from triage.spool.cluster.pool import ConnectionPool
-from triage.spool.cluster.schema import VERSION_TABLE
 from triage.worklist.list_order import Column, Sort
 from triage.worklist.opening import patients_of, worklist_of
 from triage.worklist.query import ListRequest
@@ -50,6 +56,13 @@ class AwayBucket(FileBucket):
         if (self.folder.parent / "away").exists():
             raise OSError(errno.ECONNREFUSED, "the bucket cannot be reached")
         return super().open(key)
+
+
+def migrate(address: DatabaseAddress, revision: ModuleType) -> None:
+    """Apply one revision to a database that lacks it, whatever later ones it has."""
+    engine = create_engine("postgresql+pg8000://", creator=lambda: schema._session(address), poolclass=NullPool)
+    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+        revision.upgrade()
 
 
 class TestOneTransaction:
@@ -137,7 +150,7 @@ class TestCompletion:
         wanted = site.query().page(ListRequest(), time.time()).studies
         cluster.server.run("DROP TABLE study_patient, listed_study", name)
         cluster.server.run("DROP FUNCTION announce_list()", name)
-        cluster.server.run(f"UPDATE {VERSION_TABLE} SET version_num = '0001'", name)
+        migrate(address.database, v0002_listed_studies)
 
         after = open_cluster(address, cluster.bucket)
         cluster.opened.append(after)  # type: ignore[arg-type]
