@@ -14,12 +14,12 @@ from triage.metrics.tls import CertificateMetrics
 
 
 class LeadMetrics(MetricGroup):
-    """{process}: sweep, deliver, reports. {host}: the name of this host."""
+    """{role}: sweep, deliver, reports. {host}: the name of this host."""
 
     leads = gauge(
         "leads",
         "1 in the process that leads among all hosts, 0 in one that stands by; of one machine, always 1.",
-        "process",
+        "role",
         "host",
     )
 

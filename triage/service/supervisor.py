@@ -223,7 +223,7 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
         workers=workers,
         listeners=listeners,
         redis_url=url,
-        grace_s=settings.listener.shutdown_grace_s + 30.0,
+        grace_s=settings.listener.drain_s + settings.listener.shutdown_grace_s + 30.0,
     )
 
 

@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from contextlib import AbstractContextManager
 
 from triage.errors import StartError
+from triage.runtime.file_lock import single_instance as lock_of
 from triage.runtime.stop_signal import StopSignal
 from triage.service.single_instance import single_instance
 from triage.service.store import store_address
 from triage.service.supervisor import RunRole, build, forking
 from triage.settings.schema import Settings
-from triage.spool.locks import WorkerLocks
 from triage.spool.open_store import open_store
 
 logger = logging.getLogger(__name__)
@@ -47,4 +47,4 @@ def _alone(settings: Settings) -> AbstractContextManager[int]:
         return single_instance(open_store(store_address(settings)), "up")
     scratch = settings.store.scratch.absolute()
     refusal = StartError(f"another `triage up` of this host has the folder {scratch}: stop it first")
-    return WorkerLocks(scratch.with_name(f"{scratch.name}.locks")).hold_alone("up", refusal)
+    return lock_of(scratch.with_name(f"{scratch.name}.up"), refusal)
