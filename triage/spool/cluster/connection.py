@@ -129,7 +129,10 @@ def _connected(address: DatabaseAddress) -> socket.socket:
 
 def _with_tls(connected: socket.socket, address: DatabaseAddress) -> socket.socket:
     connected.sendall(_SSL_REQUEST)
-    if connected.recv(1) != b"S":
+    answer = connected.recv(1)
+    if not answer:  # as a proxy does that has no server behind it, and a server that is about to end
+        raise OSError(errno.ECONNRESET, "it hung up before TLS could begin")
+    if answer != b"S":
         raise OSError(errno.EPROTO, "its server speaks no TLS")
     context = ssl.create_default_context(cafile=address.ca_file)
     return context.wrap_socket(connected, server_hostname=address.host)
