@@ -386,11 +386,26 @@ def test_opencv_s_want_of_memory_is_said_wherever_it_happens(
         error.code = cv2.Error.StsNoMem
         raise error
 
-    stored = bench.spool.waiting_object(receive(bench.spool, a_chest()))
+    instance = receive(bench.spool, a_chest())
     cards = {name: session.card for name, session in sessions.items()}
     monkeypatch.setattr(place, starve)
     with pytest.raises(OpenError, match="more memory than one image may"):
-        open_file(stored, DecodeContext.of(cards, AssessmentPolicy()))
+        context = DecodeContext.of(cards, AssessmentPolicy())
+        open_file(bench.spool.waiting_object(instance), context, instance.content_digest)
+
+
+@pytest.mark.parametrize("place", [-1, -1000, 140])
+def test_bytes_that_are_not_those_received_are_never_scored(bench: Bench, place: int) -> None:
+    """A pixel, or the length of the File Meta Information, that a disk or a bucket altered."""
+    instance = receive(bench.spool, a_chest())
+    path = bench.spool.inbox_path(instance)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    (failed,) = bench.work([instance])
+    assert not bench.indexed
+    bench.scorer.give_up(instance, failed.error, 3)
+    assert bench.only().tag is Tag.NOT_ASSESSED and bench.only().reasons == (Reason.WORKER_FAILURE,)
 
 
 def test_records_that_cannot_be_read_cost_their_own_study_only(bench: Bench) -> None:

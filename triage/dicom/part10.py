@@ -9,7 +9,7 @@ import json
 import logging
 from dataclasses import dataclass
 from io import BytesIO
-from struct import pack
+from struct import error, pack, unpack_from
 
 from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
@@ -26,6 +26,8 @@ IMPLEMENTATION_CLASS_UID = "2.25.233871496107349253487155913902563840772"
 IMPLEMENTATION_VERSION_NAME = "CXR_TRIAGE"
 
 _META_GROUP = 0x0002
+_LENGTH_AT = 140
+"""Where the value of (0002,0000), the group's length, is in a file: behind preamble, DICM, tag, VR and length."""
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,15 @@ def read_receipt(stored: Openable) -> Receipt:
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
         logger.warning("%s: no receipt can be read from it: %s", stored.name, error)
         return Receipt()
+
+
+def data_set_in(file: bytes) -> memoryview:
+    """Return the data set in the bytes of a file of ours. Raises ValueError where there is no group 0002."""
+    try:
+        (length,) = unpack_from("<L", file, _LENGTH_AT)
+    except error:
+        raise ValueError("the bytes end within the File Meta Information") from None
+    return memoryview(file)[_LENGTH_AT + 4 + length :]
 
 
 def parse_receipt(head: bytes) -> Receipt:

@@ -11,13 +11,14 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
-from triage.dicom.part10 import Receipt, read_receipt
+from triage.dicom.part10 import Receipt, data_set_in, read_receipt
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
@@ -91,13 +92,19 @@ class DecisionOutputs:
     mark: Callable[[str], None] = lambda study_instance_uid: None
 
 
-def open_file(stored: Openable, context: DecodeContext) -> OpenedFile:
-    """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
+def open_file(stored: Openable, context: DecodeContext, digest: str) -> OpenedFile:
+    """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError.
+
+    ``digest``: the SHA-256 of the data set that was received. Other bytes are not scored.
+    """
     try:
         receipt = read_receipt(stored)
         cards, policy = context.opened()
-        prepared = prepare(stored.read_bytes(), cards, policy, calling_ae_title=receipt.calling_ae_title)
-    except FileNotFoundError:
+        data = stored.read_bytes()
+        if sha256(data_set_in(data)).hexdigest() != digest:
+            raise OpenError("its bytes are not those that were received: the disk, the bucket or the way altered them")
+        prepared = prepare(data, cards, policy, calling_ae_title=receipt.calling_ae_title)
+    except (FileNotFoundError, OpenError):
         raise
     except MemoryError:
         raise OpenError("it needs more memory than one image may (worker.decode_memory_bytes)") from None
@@ -125,7 +132,7 @@ class BatchScorer:
         started: StartedFiles = []
         for instance in [each for each in instances if self._spool.waits(each)]:
             stored = self._spool.waiting_object(instance)
-            call = partial(open_file, stored, context)
+            call = partial(open_file, stored, context, instance.content_digest)
             started.append((instance, self._resources.decoders.submit(call, estimate_cost(stored))))
         return started
 
