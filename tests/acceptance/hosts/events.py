@@ -69,8 +69,8 @@ def drawn(seed: int, count: int) -> list[Event]:
 
 
 _PROCESSES = (
-    *("a/up", "a/up listen", "a/up work", "a/up web", "a/up sweep", "a/up deliver"),
-    *("b/listen", "b/work", "b/web", "c/listen", "c/work"),
+    *(f"{host}/up{role}" for host in "ab" for role in ("", " listen", " work", " web", " sweep", " deliver")),
+    *(f"c/{role}" for role in ("listen", "work", "sweep", "deliver")),
 )
 """Units, and children of `triage up` in one."""
 

@@ -26,8 +26,8 @@ from tests.support.whole_service import TRIAGE
 
 LISTEN, WORK, SWEEP, DELIVER, WEB = 9110, 9130, 9150, 9170, 8080
 PORTS = {"listen": LISTEN, "work": WORK, "sweep": SWEEP, "deliver": DELIVER}
-UNITS = {"a": ("up",), "b": ("listen", "work", "web"), "c": ("listen", "work")}
-"""What runs on each host."""
+UNITS = {"a": ("up",), "b": ("up",), "c": ("listen", "work", "sweep", "deliver")}
+"""What runs on each host: on one of them its processes are units of their own, and no page."""
 LEADERS = ("sweep", "deliver")
 """The processes of which one works among all hosts."""
 
@@ -69,7 +69,7 @@ class Service:
             f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "{of}/key.secret"\nca_file = "{self.ca}"\n'
             f'[redis]\nurl = "redis://{NAME}/1"\npassword_file = "{of}/redis.secret"\nsentinels = {sentinels}\n'
             f'[models]\npath = "{self.models}"\nallow_demo = true\n'
-            f'[listener]\nhost = "{host.address}"\nmetrics_host = "0.0.0.0"\n'
+            f'[listener]\nhost = "{host.address}"\nmetrics_host = "0.0.0.0"\ndrain_s = 5\n'
             f'proxy_protocol_from = ["{self.outside.address}/32"]\n'
             '[worker]\nmetrics_host = "0.0.0.0"\ndecode_processes = 1\nthreads = 1\n'
             '[sweep]\nmetrics_host = "0.0.0.0"\ninterval_s = 5\n[deliver]\nmetrics_host = "0.0.0.0"\n'
@@ -103,8 +103,12 @@ class Service:
         return fetched(self.hosts[host].address, PORTS[role], "/readyz")[0] == 200
 
     def leads(self, role: str) -> bool:
-        """Whether a process of this role works on any host."""
-        return any(self.is_ready(name, role) for name, words in UNITS.items() if "up" in words)
+        """Whether a process of this role on any host says that it leads, and works."""
+        return any(self._says(host, role, "leads among all hosts") for host in self.hosts)
+
+    def _says(self, host: str, role: str, words: str) -> bool:
+        status, body = fetched(self.hosts[host].address, PORTS[role], "/readyz")
+        return status == 200 and words in body
 
     def worklist(self, host: Host) -> list[dict[str, object]]:
         """Every entry that the page of a host lists, in order."""

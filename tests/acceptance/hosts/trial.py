@@ -23,7 +23,7 @@ from tests.acceptance.hosts.engines import (
 from tests.acceptance.hosts.events import Event
 from tests.acceptance.hosts.network import Host
 from tests.acceptance.hosts.pacs import Pacs, Results, receiving
-from tests.acceptance.hosts.service import LEADERS, UNITS, Outside, Service, environment
+from tests.acceptance.hosts.service import LEADERS, LISTEN, UNITS, Outside, Service, environment
 from tests.acceptance.hosts.units import Unit, Units
 from tests.support.model_folders import write_model
 from tests.support.tcp_proxy import HAPROXY
@@ -112,7 +112,7 @@ class Trial:
         """The balancer of deploy/haproxy before the listeners of all three hosts, outside of them."""
         configuration = self.outside.folder / "haproxy.cfg"
         defaults = f"global\n  stats socket {self.outside.folder}/haproxy.sock mode 600\ndefaults\n  mode tcp\n"
-        third = f"    server listener3 {self.hosts['c'].address}:11112\n"
+        third = f"    server listener3 {self.hosts['c'].address}:11112 port {LISTEN}\n"
         configuration.write_text(defaults + _BALANCER.read_text() + third)
         return Unit(
             "out/haproxy", [str(HAPROXY), "-db", "-f", str(configuration)], self.outside.folder / "log", environment()
