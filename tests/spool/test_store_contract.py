@@ -294,7 +294,7 @@ class TestStudies:
         assert store.touched("9.9") >= before  # an unknown one is not old
 
     def test_a_trial_leaves_no_study(self, store: Store):
-        assert store.takes_studies()
+        assert store.takes_studies() and store.gives_objects()
         assert list(store.study_uids()) == []
 
     @pytest.mark.parametrize("name", ["", "..", "1..2", "1.2/3", "a"])

@@ -126,6 +126,10 @@ class BatchScorer:
         self._inference = BatchInference(resources.sessions, resources.policy, outputs.metrics.batch_size.observe)
         self._decider = StudyDecider(spool, rules, outputs.mark)
 
+    def gives_objects(self) -> bool:
+        """Return whether the place of the objects answers, so that a failure is one of the object."""
+        return self._spool.gives_objects()
+
     def start(self, instances: Iterable[ReceivedInstance]) -> StartedFiles:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
         context = self._context_now()

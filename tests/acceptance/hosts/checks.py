@@ -25,6 +25,7 @@ from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.open_store import open_store
 
 _QUIET_S = 900.0
+ALTERED = "not those that were received"
 
 
 @dataclass
@@ -92,6 +93,8 @@ def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, 
     assert isinstance(store, ClusterStore)
     try:
         wait_until_quiet(store, results, set(of_study), verdict)
+        if _altered_are_tried_again(trial, store, verdict):
+            wait_until_quiet(store, results, set(of_study), verdict)
         for check in (_kept, _assessed, _decided, _bucket_agrees):
             check(trial, store, of_study, said, verdict)
     finally:
@@ -101,6 +104,19 @@ def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, 
             _listed(trial, name, of_study, verdict)
     _delivered(results, of_study, verdict)
     verdict.expect(not pacs.surprises, f"answers that are none: {pacs.surprises[:3]}")
+
+
+def _altered_are_tried_again(trial: Trial, store: ClusterStore, verdict: Verdict) -> bool:
+    """Requeue, as a person would, what was given up because other bytes came than were received."""
+    altered = [instance for instance, why in store.dead_letters() if ALTERED in json.dumps(why)]
+    verdict.figures["given_up_for_altered_bytes"] = len(altered)
+    if not altered:
+        return False
+    done = trial.service.run(
+        trial.hosts["a"], "dead-letters", *(word for each in altered for word in ("--requeue", each.key))
+    )
+    verdict.expect(done.returncode == 0, f"dead letters cannot be requeued: {done.stderr[-500:]}")
+    return True
 
 
 Studies = dict[str, list[Outgoing]]
