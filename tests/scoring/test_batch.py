@@ -394,6 +394,18 @@ def test_opencv_s_want_of_memory_is_said_wherever_it_happens(
         open_file(bench.spool.waiting_object(instance), context, instance.content_digest)
 
 
+def test_the_receipt_comes_with_the_bytes_and_is_not_lost_to_a_second_read(
+    bench: Bench, sessions: dict[str, ModelSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = receive(bench.spool, a_chest())
+    stored = bench.spool.waiting_object(instance)
+    monkeypatch.setattr(type(stored), "open", lambda *_: pytest.fail("a second read"))
+    monkeypatch.setattr(type(stored), "read_bytes", lambda _: bench.spool.inbox_path(instance).read_bytes())
+    cards = {name: session.card for name, session in sessions.items()}
+    opened = open_file(stored, DecodeContext.of(cards, AssessmentPolicy()), instance.content_digest)
+    assert opened.receipt.calling_ae_title == "TEST" and opened.receipt.received_at
+
+
 @pytest.mark.parametrize("place", [-1, -1000, 140])
 def test_bytes_that_are_not_those_received_are_never_scored(bench: Bench, place: int) -> None:
     """A pixel, or the length of the File Meta Information, that a disk or a bucket altered."""

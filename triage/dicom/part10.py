@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from struct import error, pack, unpack_from
+from typing import BinaryIO
 
 from pydicom import dcmread
 from pydicom.dataset import FileMetaDataset
@@ -77,13 +79,22 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
 
 def read_receipt(stored: Openable) -> Receipt:
     """Read the receipt in a file's File Meta Information; an empty one where it has none."""
+    return _read(lambda: stored.open("rb"), stored.name)
+
+
+def receipt_in(data: bytes, name: str) -> Receipt:
+    """Return the receipt in the bytes of the file ``name``; an empty one where they have none."""
+    return _read(lambda: BytesIO(data), name)
+
+
+def _read(opened: Callable[[], BinaryIO], name: str) -> Receipt:
     try:
-        with stored.open("rb") as file:
+        with opened() as file:
             read_preamble(file, force=False)
             meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
         return _receipt(FileMetaDataset(meta))
     except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
-        logger.warning("%s: no receipt can be read from it: %s", stored.name, error)
+        logger.warning("%s: no receipt can be read from it: %s", name, error)
         return Receipt()
 
 

@@ -18,7 +18,7 @@ from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
-from triage.dicom.part10 import Receipt, data_set_in, read_receipt
+from triage.dicom.part10 import Receipt, data_set_in, read_receipt, receipt_in
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
@@ -98,9 +98,9 @@ def open_file(stored: Openable, context: DecodeContext, digest: str) -> OpenedFi
     ``digest``: the SHA-256 of the data set that was received. Other bytes are not scored.
     """
     try:
-        receipt = read_receipt(stored)
         cards, policy = context.opened()
-        data = stored.read_bytes()
+        data = stored.read_bytes()  # the receipt too: no second read that may fail
+        receipt = receipt_in(data, stored.name)
         if sha256(data_set_in(data)).hexdigest() != digest:
             raise OpenError("its bytes are not those that were received: the disk, the bucket or the way altered them")
         prepared = prepare(data, cards, policy, calling_ae_title=receipt.calling_ae_title)
