@@ -3,6 +3,9 @@
 EXIT_CANNOT_START = 78  # EX_CONFIG of sysexits.h: starting again will not help
 """Exit status of a process that a person has to put right before it can start."""
 
+EXIT_LEAD_LOST = 75  # EX_TEMPFAIL of sysexits.h: to be started again at once
+"""Exit status of a process that led among all hosts, and in whose place another one leads now."""
+
 
 class TriageError(Exception):
     """Base of every error that ``triage`` raises on purpose. Its text is for the person who must act."""

@@ -43,6 +43,7 @@ from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.seaweed import SeaweedServer
 from tests.support.service import a_chest
+from tests.support.shared_service import SharedService
 from tests.support.tcp_proxy import running
 from tests.support.wait import wait_for
 from tests.support.whole_service import TRIAGE, Service, fetch
@@ -55,7 +56,7 @@ from triage.spool.cluster.s3_bucket import S3Bucket
 from triage.spool.moving.backdating import backdating
 from triage.spool.moving.move import move
 from triage.spool.moving.study import MoveTarget
-from triage.spool.open_store import open_store, store_at
+from triage.spool.open_store import open_store
 from triage.spool.spool import Spool
 from triage.spool.store import Store
 
@@ -122,47 +123,6 @@ class TestMove:
         bucket.delete(keys[0])
         with pytest.raises(FileNotFoundError):
             all_differences(source, target)
-
-
-class SharedService(Service):
-    """The service on a store of PostgreSQL and S3."""
-
-    def __init__(self, folder: Path, models: Path, address: ClusterAddress, **settings: str | int) -> None:
-        database, bucket = address.database, address.bucket
-        secret = folder.parent / "secret-key"
-        secret.write_text(bucket.secret_key + "\n")
-        config = folder.parent / "triage.toml"
-        config.write_text(
-            f'[data]\npath = "{folder}"\n[store]\nkind = "postgres+s3"\ntenant = "{address.tenant}"\n'
-            f'scratch = "{address.scratch}"\nlease_s = 2\n'
-            f'[postgres]\nhost = "{database.host}"\nport = {database.port}\ndatabase = "{database.database}"\n'
-            f'user = "{database.user}"\ntls = false\n'
-            f'[s3]\nendpoint = "{bucket.endpoint}"\nbucket = "{bucket.bucket}"\naccess_key = "{bucket.access_key}"\n'
-            f'secret_key_file = "{secret}"\ntimeout_s = 5\n'
-        )
-        super().__init__(folder, models, config=config, **settings)
-        self.address = address
-
-        self._store: ClusterStore | None = None
-
-    def __exit__(self, *error: object) -> None:
-        super().__exit__(*error)
-        if self._store is not None:
-            self._store.close()
-
-    @property
-    def spool(self) -> Any:
-        """The store, for this process."""
-        if self._store is None:
-            found = store_at(self.address)
-            assert isinstance(found, ClusterStore)
-            self._store = found
-        return self._store
-
-    def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
-        """A command with the service's settings."""
-        command = [TRIAGE, *self._options, *words]
-        return subprocess.run(command, env=self.environment, input=typed, capture_output=True, text=True, timeout=240)
 
 
 def sent(service: Service, folder: Path, *numbers: int) -> dict[int, str]:
@@ -255,14 +215,6 @@ class TestService:
     def test_the_canary_goes_the_whole_way(self, service: SharedService):
         ended = service.run("canary")
         assert ended.returncode == 0, ended.stdout + ended.stderr
-
-    def test_there_is_one_up_among_all_hosts(self, service: SharedService, tmp_path: Path):
-        (tmp_path / "other").mkdir()
-        second = SharedService(
-            tmp_path / "other" / "var", Path(service.environment["TRIAGE_MODELS_PATH"]), service.address
-        )
-        refused = second.run("up")
-        assert refused.returncode == 78 and "another `triage up` runs" in refused.stderr
 
     @pytest.mark.parametrize("engine", ["PostgreSQL", "SeaweedFS"])
     def test_an_engine_that_ends_is_told_to_the_sender_and_nothing_is_lost(

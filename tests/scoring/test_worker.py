@@ -90,6 +90,29 @@ def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Workplace) -
     assert not list(place.client.scan_iter("cxr-triage:failures"))
 
 
+def test_an_outage_of_the_store_is_no_attempt_at_an_object(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    (instance,) = place.queued(a_chest())
+    path = place.spool.inbox_path(instance)
+    content, asked = path.read_bytes(), []
+    path.write_bytes(content[:-1])  # the bytes come as they should once the store is back
+    os.utime(path, (0, 0))
+
+    def gives_objects(_: Spool) -> bool:
+        asked.append(True)
+        if len(asked) == 5:
+            path.write_bytes(content)
+        return len(asked) > 5
+
+    monkeypatch.setattr(Spool, "gives_objects", gives_objects)
+    monkeypatch.setattr("triage.scoring.worker._PAUSE_S", 0.0)
+    place.work(tries=1)
+    assert is_done(place.spool) and not list(place.spool.dead_letters())
+    assert {tag for tag, _ in place.tags().values()} == {Tag.NORMAL}
+    assert caplog.text.count("waits, as the store gives no objects now") == 5
+
+
 def test_a_job_whose_object_is_done_is_dropped(place: Workplace) -> None:
     (instance,) = place.queued(a_chest())
     place.work()

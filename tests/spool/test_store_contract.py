@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,7 @@ from tests.support.wait import wait_for
 from triage.dicom.uid import InvalidUIDError, valid_uid
 from triage.spool.instance import ReceivedInstance
 from triage.spool.open_store import open_store
+from triage.spool.processes import LedElsewhereError
 from triage.spool.store import Store
 
 CONTENT = bytes(range(256)) * 8
@@ -292,7 +294,7 @@ class TestStudies:
         assert store.touched("9.9") >= before  # an unknown one is not old
 
     def test_a_trial_leaves_no_study(self, store: Store):
-        assert store.takes_studies()
+        assert store.takes_studies() and store.gives_objects()
         assert list(store.study_uids()) == []
 
     @pytest.mark.parametrize("name", ["", "..", "1..2", "1.2/3", "a"])
@@ -457,6 +459,20 @@ class TestLocks:
         ):
             pass
         with opened().workers.hold_alone("up", RuntimeError("it runs")):
+            pass
+
+    def test_one_process_leads_and_is_named_until_it_gives_its_place_back(
+        self, store: Store, opened: Callable[[], Store]
+    ):
+        assert store.workers.leader("sweep") == ""
+        with store.workers.lead("sweep") as lead:
+            with pytest.raises(LedElsewhereError) as led, opened().workers.lead("sweep"):
+                pass
+            assert led.value.host == opened().workers.leader("sweep") == socket.gethostname()
+            assert lead.is_certain and not lead.lost
+            with opened().workers.lead("deliver"):
+                pass
+        with opened().workers.lead("sweep"):
             pass
 
     def test_what_a_killed_process_held_is_free(self, store: Store, opened: Callable[[], Store]):

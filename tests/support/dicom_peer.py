@@ -180,8 +180,8 @@ def with_meta(dataset: Dataset) -> Dataset:
 class RawPeer:
     """A peer that writes what it likes on a plain socket."""
 
-    def __init__(self, port: int) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=60)
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection((host, port), timeout=60)
 
     def __enter__(self) -> RawPeer:
         return self

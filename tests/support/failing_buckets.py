@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import threading
@@ -44,6 +45,14 @@ class ActingBucket(FileBucket):
         self.before()
         super().put(key, content, size, sha256)
         self.after()
+
+
+@dataclass(frozen=True)
+class AwayBucket(FileBucket):
+    """A store that refuses everything for now."""
+
+    def size(self, key: str) -> int:
+        raise OSError(errno.EAGAIN, "the store is busy, or refuses for now")
 
 
 @dataclass

@@ -60,10 +60,15 @@ def in_turn(*answers: Answer) -> Answer:
 
 @contextmanager
 def mllp_listener(
-    answer: Answer, *, port: int = 0, hangs_up: bool = False, tls: ssl.SSLContext | None = None
+    answer: Answer,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    hangs_up: bool = False,
+    tls: ssl.SSLContext | None = None,
 ) -> Iterator[Listener]:
-    """A listener on 127.0.0.1. ``hangs_up``: it closes after each answer."""
-    with socket.create_server(("127.0.0.1", port)) as listening:
+    """A listener, on 127.0.0.1 unless told otherwise. ``hangs_up``: it closes after each answer."""
+    with socket.create_server((host, port)) as listening:
         listener = Listener(int(listening.getsockname()[1]))
         stop = threading.Event()
         thread = threading.Thread(target=_accept, args=(listening, listener, answer, hangs_up, tls, stop))

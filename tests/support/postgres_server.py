@@ -8,7 +8,7 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -24,14 +24,25 @@ USER = "triage"
 
 
 class PostgresServer:
-    """One cluster of Debian's PostgreSQL, run by the user postgres: it refuses to be root's."""
+    """One cluster of Debian's PostgreSQL, run by the user postgres: it refuses to be root's.
 
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="cxr-postgres-"))
-        self.port = _free_port()
-        self._as_user = (
-            ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
-        )
+    ``where`` are the words before each of its commands, for one that runs at ``host`` of another network; ``clock``
+    are those of another clock, which is the user's that runs it.
+    """
+
+    def __init__(
+        self,
+        folder: Path | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        where: Sequence[str] = (),
+        clock: Sequence[str] = (),
+    ) -> None:
+        self.folder = folder or Path(tempfile.mkdtemp(prefix="cxr-postgres-"))
+        self.host, self.port = host, port or _free_port()
+        as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"] if os.getuid() == 0 else []
+        self._as_user = [*where, *as_user, *clock]
         self.settings: dict[str, str] = {}
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -51,12 +62,16 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it and wait until it answers."""
-        settings = {"listen_addresses": "127.0.0.1", "port": str(self.port), "unix_socket_directories": ""}
+        self.launch()
+        wait_for(self._answers, "PostgreSQL to answer")
+
+    def launch(self) -> None:
+        """Start it."""
+        settings = {"listen_addresses": self.host, "port": str(self.port), "unix_socket_directories": ""}
         options = [f"--{name}={value}" for name, value in {**settings, **self.settings}.items()]
         command = [*self._as_user, str(_PROGRAMS[-1] / "postgres"), "-D", str(self.folder / "data"), *options]
         with (self.folder / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
-        wait_for(self._answers, "PostgreSQL to answer")
 
     def stop(self, how: signal.Signals = signal.SIGINT) -> None:
         """Stop it: SIGINT ends its sessions, SIGQUIT leaves all as a crash does."""
@@ -96,19 +111,27 @@ class PostgresServer:
     def standby(self) -> Iterator[PostgresServer]:
         """A second server that follows this one, and that its commits wait for."""
         other = PostgresServer()
-        other.own_folder()
-        source = f"host=127.0.0.1 port={self.port} user={USER} application_name=standby"
-        other.program("pg_basebackup", "--dbname", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
-        other.settings = self.settings
         try:
-            other.start()
-            self.set("synchronous_standby_names", "'standby'")
-            in_step = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
-            wait_for(lambda: self.run(in_step), "the standby to be in step")
+            other.follow(self)
             yield other
         finally:
             other.stop(signal.SIGQUIT)
             shutil.rmtree(other.folder, ignore_errors=True)
+
+    def follow(self, primary: PostgresServer) -> None:
+        """Become its standby: a copy of it that streams, and that its commits wait for from now on."""
+        self.own_folder()
+        source = f"host={primary.host} port={primary.port} user={USER} application_name=standby"
+        self.program("pg_basebackup", "--dbname", source, "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        self.settings = primary.settings
+        self.start()
+        primary.set("synchronous_standby_names", "'standby'")
+        wait_for(primary.has_standby, "the standby to be in step")
+
+    def has_standby(self) -> bool:
+        """Whether its commits wait for a standby that is in step."""
+        in_step = "SELECT 1 FROM pg_stat_replication WHERE sync_state = 'sync' AND state = 'streaming'"
+        return bool(self.run(in_step))
 
     def promote(self) -> None:
         """Make a standby a primary, which waits for no other."""
@@ -121,7 +144,7 @@ class PostgresServer:
         path = self.folder / "data" / name
         path.write_bytes(content)
         path.chmod(0o600)
-        if self._as_user:
+        if os.getuid() == 0:
             shutil.chown(path, "postgres", "postgres")
 
     @contextmanager
@@ -138,11 +161,11 @@ class PostgresServer:
 
     def address(self, database: str, **others: float) -> DatabaseAddress:
         """The address of a database."""
-        return DatabaseAddress("127.0.0.1", database, USER, self.port, tls=False, **others)  # type: ignore[arg-type]
+        return DatabaseAddress(self.host, database, USER, self.port, tls=False, **others)  # type: ignore[arg-type]
 
     def own_folder(self) -> None:
         """Give the folder to the user that runs the server."""
-        if self._as_user:
+        if os.getuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
 
     def program(self, name: str, *arguments: str) -> None:
@@ -151,8 +174,13 @@ class PostgresServer:
         ran = subprocess.run(command, capture_output=True, timeout=120)
         assert ran.returncode == 0, ran.stdout + ran.stderr
 
+    @property
+    def runs(self) -> bool:
+        """Whether its process is there."""
+        return self._process is not None and self._process.poll() is None
+
     def _answers(self) -> bool:
-        assert self._process is not None and self._process.poll() is None, (self.folder / "log").read_text()
+        assert self.runs, (self.folder / "log").read_text()
         try:
             return self.run("SELECT 1") == [[1]]
         except OSError:

@@ -47,7 +47,7 @@ class StoreSCP:
 
 @contextmanager
 def store_scp(*statuses: int, contexts: Any = None, port: int = 0, **options: Any) -> Iterator[StoreSCP]:
-    """An SCP that stores and answers ``statuses`` in turn. ``options``: before_answer, require_called_aet."""
+    """An SCP that stores and answers ``statuses`` in turn. ``options``: host, before_answer, require_called_aet."""
     scp = StoreSCP(port or free_port(), list(statuses) or [0x0000])
     if "before_answer" in options:
         scp.before_answer = options["before_answer"]
@@ -55,7 +55,8 @@ def store_scp(*statuses: int, contexts: Any = None, port: int = 0, **options: An
     entity.supported_contexts = AllStoragePresentationContexts if contexts is None else contexts
     entity.add_supported_context(Verification)
     entity.require_called_aet = options.get("require_called_aet", False)
-    server = entity.start_server(("127.0.0.1", scp.port), block=False, evt_handlers=[(evt.EVT_C_STORE, scp.answer)])
+    address = (options.get("host", "127.0.0.1"), scp.port)
+    server = entity.start_server(address, block=False, evt_handlers=[(evt.EVT_C_STORE, scp.answer)])
     try:
         yield scp
     finally:

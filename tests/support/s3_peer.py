@@ -144,6 +144,7 @@ class S3Peer:
 
     backend: Backend
     port: int = 0
+    remembers: bool = True
     tls: bool = False
     faults: list[Fault | Said] = field(default_factory=list)
     asked: list[Asked] = field(default_factory=list)
@@ -157,13 +158,21 @@ class S3Peer:
 
 
 @contextmanager
-def s3_peer(backend: Backend, tls: ssl.SSLContext | None = None) -> Iterator[S3Peer]:
-    peer = S3Peer(backend, tls=tls is not None)
+def s3_peer(
+    backend: Backend,
+    tls: ssl.SSLContext | None = None,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    remembers: bool = True,
+) -> Iterator[S3Peer]:
+    """A peer at an address. ``remembers``: it keeps what it was asked."""
+    peer = S3Peer(backend, tls=tls is not None, remembers=remembers)
 
     class Handler(_Handler):
         served_by = peer
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer((host, port), Handler)
     server.daemon_threads = True
     server.handle_error = lambda *_: None  # type: ignore[method-assign]
     if tls is not None:
@@ -195,7 +204,8 @@ class _Handler(BaseHTTPRequestHandler):
         peer = self.served_by
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         asked = Asked(self.command, self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-        peer.asked.append(asked)
+        if peer.remembers:
+            peer.asked.append(asked)
         fault = peer.faults.pop(0) if peer.faults else None
         if isinstance(fault, Said):
             return self._say(fault)
@@ -204,12 +214,12 @@ class _Handler(BaseHTTPRequestHandler):
         if fault in ("hold", "cut"):
             return self._end()
         if fault == "corrupt the body":
-            asked = Asked(asked.method, asked.target, asked.headers, _corrupted(asked.body))
+            asked = Asked(asked.method, asked.target, asked.headers, corrupted(asked.body))
         said = peer.backend(asked)
         if fault == "lose the answer":
             return self._end()
         if fault == "corrupt the answer":
-            said = Said(said.status, said.headers, _corrupted(said.body))
+            said = Said(said.status, said.headers, corrupted(said.body))
         self._say(said, half=fault == "cut the answer")
         if fault == "end without a word":
             self._end()
@@ -240,7 +250,7 @@ def _up_to(delimiter: str, prefix: str, key: str) -> str:
     return f"{prefix}{head}{found}" if found else key
 
 
-def _corrupted(body: bytes) -> bytes:
+def corrupted(body: bytes) -> bytes:
     middle = len(body) // 2
     return body[:middle] + bytes([body[middle] ^ 1]) + body[middle + 1 :]
 

@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 from typing import Self
@@ -27,10 +28,13 @@ _VERSIONS = (
 
 
 class SeaweedServer:
-    """One SeaweedFS with one bucket. It sends no telemetry, as it is told not to."""
+    """One SeaweedFS with one bucket. It sends no telemetry, as it is told not to.
 
-    def __init__(self, program: str) -> None:
-        self.program = program
+    ``where`` are the words before its command, for one that runs at ``host`` of another network.
+    """
+
+    def __init__(self, program: str, host: str = "127.0.0.1", where: Sequence[str] = ()) -> None:
+        self.program, self.host, self.where = program, host, where
         self.folder = Path(tempfile.mkdtemp(prefix="cxr-seaweed-"))
         first = free_ports(2 * len(_SERVERS))
         self.ports = {name: first + 2 * number for number, name in enumerate(_SERVERS)}
@@ -39,7 +43,7 @@ class SeaweedServer:
     @property
     def address(self) -> BucketAddress:
         """The address of its bucket."""
-        return BucketAddress(f"http://127.0.0.1:{self.ports['s3']}", BUCKET, ACCESS_KEY, SECRET_KEY)
+        return BucketAddress(f"http://{self.host}:{self.ports['s3']}", BUCKET, ACCESS_KEY, SECRET_KEY)
 
     def __enter__(self) -> Self:
         (self.folder / "data").mkdir()
@@ -58,9 +62,9 @@ class SeaweedServer:
         ports += [f"-{name}.port.grpc={port + 1}" for name, port in self.ports.items()]
         options = ["-s3", f"-s3.config={self.folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"]
         bounds = ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=32"]
-        places = [f"-dir={self.folder}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
+        places = [f"-dir={self.folder}/data", f"-ip={self.host}", f"-ip.bind={self.host}"]
         with (self.folder / "log").open("ab") as log:
-            command = [self.program, "server", *places, *ports, *options, *bounds]
+            command = [*self.where, self.program, "server", *places, *ports, *options, *bounds]
             self._process = subprocess.Popen(command, stdout=log, stderr=log, cwd=self.folder)
         wait_for(self._has_a_bucket, "SeaweedFS to have a bucket", timeout_s=90.0)
 

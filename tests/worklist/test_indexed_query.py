@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import random
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,12 +15,13 @@ import pytest
 from tests.support.builders import a_decision
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_study
+from tests.support.wait import wait_for
 from triage.decision.records import decision_from
 from triage.decision.types import Priority, Tag, TriageDecision
 from triage.decision.urgency import Urgency
 from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.spool import Spool
-from triage.worklist import list_order
+from triage.worklist import indexed_query, list_order
 from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_state import FirstToRead
 from triage.worklist.indexed_query import IndexedQuery
@@ -200,3 +203,27 @@ def test_retention_removes_a_patient_from_memory_too(listed: tuple[IndexedWorkli
     assert query._facts._facts.keys() == {kept}
     assert "GONE" not in repr([each.studies for each in query._selections.values()])
     assert uids(list(query.page(by_name, time.time()).studies)) == [kept]
+
+
+def test_a_store_that_was_away_does_not_end_the_thread_that_follows(
+    listed: tuple[IndexedWorklist, Spool, IndexedQuery], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index, spool, query = listed
+    study = add(spool, index).study_instance_uid
+    stopping, touched, fails = threading.Event(), spool.touched, [True]
+
+    def away_once(_: Spool, uid: str) -> float:
+        if fails.pop() if fails else False:
+            raise OSError(errno.ECONNRESET, "the database is away")
+        return touched(uid)
+
+    monkeypatch.setattr(Spool, "touched", away_once)
+    monkeypatch.setattr(indexed_query, "_WITHOUT_STORE_S", 0.01)
+    thread = threading.Thread(target=query.follow, args=(stopping,))
+    thread.start()
+    try:
+        wait_for(lambda: query._facts.of(study).patient_id == "P-1", "the patient to be known")
+        assert not fails
+    finally:
+        stopping.set()
+        thread.join()

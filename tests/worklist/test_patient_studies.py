@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 import pytest
@@ -111,6 +112,28 @@ def test_the_index_follows_the_spool(spool: Spool) -> None:
     spool.remove_study("1.2")
     index.catch_up(60.0)
     assert not any((index._studies, index._digests, index._nameless, index._to_read))
+
+
+def test_a_study_that_cannot_be_read_now_is_read_later_and_holds_no_other_up(
+    spool: Spool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = PatientIndex(spool)
+    for uid in ("1.1", "1.2", "1.3"):
+        a_study(spool, uid)
+    touched = spool.touched
+
+    def away(uid: str) -> float:
+        if uid == "1.2":
+            raise OSError(errno.ECONNRESET, "the database is away")
+        return touched(uid)
+
+    with monkeypatch.context() as outage:
+        outage.setattr(Spool, "touched", lambda _, uid: away(uid))
+        for _ in range(3):
+            with pytest.raises(OSError, match="away"):
+                index.catch_up(60.0)
+        assert index.bearing([mark("1")]) == {"1.1", "1.3"}
+    assert index.catch_up(60.0) and index.bearing([mark("1")]) == {"1.1", "1.2", "1.3"}
 
 
 def test_while_studies_are_still_read_the_answer_is_not_complete(spool: Spool) -> None:

@@ -22,6 +22,7 @@ from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.runtime.progress import ProgressWatch
+from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
 from triage.spool.study import associations_of
 
@@ -171,6 +172,8 @@ class Deliverer:
                 state, payload = self.outbox.state(item), self.outbox.payload(item)
             except FileNotFoundError:  # a person has dropped it meanwhile
                 continue
+            except LeaseLostError:  # another deliverer sends it
+                raise
             except (OSError, ValueError, KeyError, TypeError) as error:
                 # Of one study: the others are told all the same, and the alert of what waits too long says that it does
                 logger.error(
@@ -267,9 +270,10 @@ def run(
     wait: Callable[[float], None],
     interval_s: float,
     progress: Mapping[str, ProgressWatch],
-) -> None:
+) -> bool:
     """Deliver until ``stopping()``. A message being sent then gets some seconds; if it is cut off, it is sent again.
 
+    Return whether no thread is at work any more.
     ``progress`` has a watch for each destination's name, which its rounds update.
     """
     warn_of_strangers(outbox, [each.name for each in deliverers])
@@ -286,6 +290,7 @@ def run(
     deadline = time.monotonic() + _GRACE_S
     for thread in threads:
         thread.join(max(deadline - time.monotonic(), 0.0))
+    return not any(thread.is_alive() for thread in threads)
 
 
 def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:

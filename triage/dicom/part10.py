@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from struct import pack
+from struct import error, pack, unpack_from
 from typing import BinaryIO
 
 from pydicom import dcmread
@@ -27,6 +28,8 @@ IMPLEMENTATION_CLASS_UID = "2.25.233871496107349253487155913902563840772"
 IMPLEMENTATION_VERSION_NAME = "CXR_TRIAGE"
 
 _META_GROUP = 0x0002
+_LENGTH_AT = 140
+"""Where the value of (0002,0000), the group's length, is in a file: behind preamble, DICM, tag, VR and length."""
 
 
 @dataclass(frozen=True)
@@ -76,26 +79,32 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
 
 def read_receipt(stored: Openable) -> Receipt:
     """Read the receipt in a file's File Meta Information; an empty one where it has none."""
+    return _read(lambda: stored.open("rb"), stored.name)
+
+
+def receipt_in(data: bytes, name: str) -> Receipt:
+    """Return the receipt in the bytes of the file ``name``; an empty one where they have none."""
+    return _read(lambda: BytesIO(data), name)
+
+
+def _read(opened: Callable[[], BinaryIO], name: str) -> Receipt:
     try:
-        with stored.open("rb") as file:
-            return receipt_in(file, stored.name)
-    except OSError as error:
-        logger.warning("%s: no receipt can be read from it: %s", stored.name, error)
-        return Receipt()
-
-
-def receipt_in(file: BinaryIO, name: str) -> Receipt:
-    """Return the receipt in the File Meta Information of an open file; an empty one where it has none. OSError.
-
-    ``name`` is for the log.
-    """
-    try:
-        read_preamble(file, force=False)
-        meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
+        with opened() as file:
+            read_preamble(file, force=False)
+            meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
         return _receipt(FileMetaDataset(meta))
-    except (InvalidDicomError, ValueError, AttributeError) as error:
+    except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
         logger.warning("%s: no receipt can be read from it: %s", name, error)
         return Receipt()
+
+
+def data_set_in(file: bytes) -> memoryview:
+    """Return the data set in the bytes of a file of ours. Raises ValueError where there is no group 0002."""
+    try:
+        (length,) = unpack_from("<L", file, _LENGTH_AT)
+    except error:
+        raise ValueError("the bytes end within the File Meta Information") from None
+    return memoryview(file)[_LENGTH_AT + 4 + length :]
 
 
 def parse_receipt(head: bytes) -> Receipt:

@@ -1,7 +1,7 @@
 """Reports that came before their study: remembered durably for a bounded time and number, until it is listed.
 
-The entries ``reports`` of the store have one for each, named by when it came and by the message. The process that
-hears of reports is the only one that touches them.
+The entries ``reports`` of the store have one for each, named by when it came and by the message. Only processes that
+hear of reports touch them: one on each host, of which one matches and forgets.
 """
 
 from __future__ import annotations
@@ -109,7 +109,9 @@ class EarlyReportStore:
         self._reports = spool.entries(FOLDER)
         self._reports.prepare()
         self._lock = threading.Lock()
-        self._known = {name: early for name in sorted(self._reports.names()) if (early := _read(self._reports, name))}
+        self._known = dict[str, EarlyReport]()
+        self._unreadable = set[str]()
+        self._refresh()
         self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a comparison
         self._not_of: set[tuple[str, str, str]] = set()  # a study as a revision that a report is not of
         self._count()
@@ -136,6 +138,7 @@ class EarlyReportStore:
         )
         same = sha256("\n".join((said.source, study, *early.accession_numbers)).encode()).hexdigest()[:32]
         with self._lock:
+            self._refresh()
             if any(name.endswith(f"{same}.json") for name in self._known):
                 return True
             name = f"{round(early.heard_at * 1e6):016d}-{same}.json"
@@ -149,6 +152,7 @@ class EarlyReportStore:
         """Take the studies of stored reports off the list and return their number. Raises RedisError, OSError."""
         changes = self._index.changes()
         with self._lock:
+            self._refresh()
             self._forget()
             if changes == self._matched_at or not self._known or not self._index.is_built():
                 return 0
@@ -225,6 +229,17 @@ class EarlyReportStore:
             Issuer.from_text(decision.accession_issuer),
         )
 
+    def _refresh(self) -> None:
+        """Read what the processes of other hosts have kept, and drop what they have removed. Hold the lock."""
+        names = set(self._reports.names())
+        for gone in self._known.keys() - names:
+            del self._known[gone]
+        for name in sorted(names - self._known.keys() - self._unreadable):
+            if early := _read(self._reports, name):
+                self._known[name], self._matched_at = early, -1
+            else:
+                self._unreadable.add(name)
+
     def _forget(self) -> None:
         """Remove reports that are too old, unless the clock jumped, and the oldest of too many. Hold the lock."""
         before, surplus = self._now() - self._bounds.seconds, len(self._known) - self._bounds.at_most
@@ -250,6 +265,8 @@ def _read(reports: Entries, name: str) -> EarlyReport | None:
         values = json.loads(reports.get(name))
         lists = {each: tuple(values.get(each, ())) for each in _LISTS}
         return EarlyReport(**{**values, **lists})
+    except FileNotFoundError:  # removed meanwhile
+        return None
     except (ValueError, TypeError, KeyError):  # of another release
         logger.warning("%s is no report that was remembered: it is left alone", name)
         return None

@@ -91,6 +91,14 @@ class ListenerSettings(Section):
     shutdown_grace_s: float = Field(
         30.0, gt=0, description="Seconds that open associations get to finish after SIGTERM."
     )
+    drain_s: float = Field(
+        0.0,
+        ge=0,
+        le=300,
+        description="Seconds after SIGTERM for which new associations are still taken, while /readyz says that the "
+        "process is not ready: long enough for a load balancer that looks there to send new ones elsewhere. 0: none, "
+        "as where there is no other listener.",
+    )
     metrics_host: str = Field(
         "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."
     )

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from triage.metrics.canary import CanaryMetrics
 from triage.metrics.delivery import DeliveryMetrics
+from triage.metrics.lead import LeadMetrics
 from triage.metrics.listener import ListenerMetrics
 from triage.metrics.paging import PagingMetrics
 from triage.metrics.process import ProcessMetrics
@@ -18,9 +19,9 @@ from triage.metrics.worker import WorkerMetrics
 GROUPS: Mapping[str, tuple[type[MetricGroup], ...]] = {
     "listen": (ListenerMetrics,),
     "work": (WorkerMetrics,),
-    "sweep": (SweepMetrics, CanaryMetrics),
-    "deliver": (DeliveryMetrics, PagingMetrics),
-    "reports": (ReportMetrics,),
+    "sweep": (LeadMetrics, SweepMetrics, CanaryMetrics),
+    "deliver": (LeadMetrics, DeliveryMetrics, PagingMetrics),
+    "reports": (LeadMetrics, ReportMetrics),
     "web": (WebMetrics,),
 }
 """The groups of families that each process may export; those of the canary and of paging only where they are on."""

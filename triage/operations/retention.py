@@ -19,7 +19,8 @@ _REMOVED_AT_ONCE = 200
 _EXAMINED_AT_ONCE = 1000
 """Studies whose age a sweep reads, in turn, so that its cost does not grow with the studies kept."""
 _DAY_S = 24 * 3600.0
-_OLD_PART_S = 3600.0  # no association lives that long without progress
+OLD_PART_S = 3600.0
+"""Seconds after which a part is of an association that ended: none lives that long without progress."""
 _OLD_LOCK_S = 7 * _DAY_S
 
 
@@ -81,7 +82,7 @@ def remove_aged(spool: Store, index: Worklist, limits: AgeLimits, turns: Retenti
         removed, overdue = remove_old(spool, index, limits, turns)
     if limits.expire_after_days:
         expired = expire_old(spool, index, limits.expire_after_days, limits.now)
-    spool.remove_old_parts(limits.now - _OLD_PART_S)
+    spool.remove_old_parts(limits.now - OLD_PART_S)
     spool.workers.remove_old(limits.now - _OLD_LOCK_S)
     return AgedStudies(removed, overdue, expired)
 

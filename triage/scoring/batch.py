@@ -11,14 +11,14 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from io import BytesIO
+from hashlib import sha256
 
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
-from triage.dicom.part10 import Receipt, read_receipt, receipt_in
+from triage.dicom.part10 import Receipt, data_set_in, read_receipt, receipt_in
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
@@ -37,6 +37,7 @@ from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErr
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import was_scored_again
 from triage.spool.store import Batch, Store
+from triage.spool.stored_object import StoredObject
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class FailedInstance:
     error: str
 
 
+_NEW_S = 600.0
 _TOO_LARGE = "it needs more memory than one image may (worker.decode_memory_bytes)"
 
 
@@ -97,18 +99,41 @@ class DecisionOutputs:
     decided: Callable[[str], None] = lambda study_instance_uid: None
 
 
-def open_file(stored: Openable, context: DecodeContext) -> OpenedFile:
-    """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError."""
-    data = _read_whole(stored)  # once, and the receipt from the same bytes: a store has checked them
+def open_file(stored: Openable, context: DecodeContext, digest: str) -> OpenedFile:
+    """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError.
+
+    ``digest``: the SHA-256 of the data set that was received, which its bytes must have; empty for no comparison.
+    """
+    data = _read_whole(stored)  # once, and the receipt from the same bytes
     try:
-        receipt = receipt_in(BytesIO(data), stored.name)
+        receipt = receipt_in(data, stored.name)
+        _compare(data, digest)
         cards, policy = context.opened()
         prepared = prepare(data, cards, policy, calling_ae_title=receipt.calling_ae_title)
+    except OpenError:
+        raise
     except MemoryError:
         raise OpenError(_TOO_LARGE) from None
     except Exception as error:  # the edge: the text of a library's error may quote the patient
         raise OpenError(where_raised(error)) from None
     return OpenedFile(prepared, receipt)
+
+
+def _compare(data: bytes, digest: str) -> None:
+    if digest and sha256(data_set_in(data)).hexdigest() != digest:
+        raise OpenError("its bytes are not those that were received: the disk, the bucket or the way altered them")
+
+
+def _digest_to_compare(stored: StoredObject, instance: ReceivedInstance) -> str:
+    """Return the digest that the bytes must have; empty for an object that came just now.
+
+    Its bytes come out of memory, or a store compares them; older ones lay on a disk, which may have altered them.
+    """
+    try:
+        is_new = abs(time.time() - stored.received_at()) < _NEW_S
+    except OSError:
+        is_new = False
+    return "" if is_new else instance.content_digest
 
 
 def _read_whole(stored: Openable) -> bytes:
@@ -136,13 +161,17 @@ class BatchScorer:
         self._inference = BatchInference(resources.sessions, resources.policy, outputs.metrics.batch_size.observe)
         self._decider = StudyDecider(spool, rules, outputs.mark, outputs.decided)
 
+    def gives_objects(self) -> bool:
+        """Return whether the place of the objects answers, so that a failure is one of the object."""
+        return self._spool.gives_objects()
+
     def start(self, instances: Iterable[ReceivedInstance]) -> StartedFiles:
         """Begin to decode; returns at once. Objects that are no longer in the inbox are done, and left out."""
         context = self._context_now()
         started: StartedFiles = []
         for instance in [each for each in instances if self._spool.waits(each)]:
             stored = self._spool.waiting_object(instance)
-            call = partial(open_file, stored, context)
+            call = partial(open_file, stored, context, _digest_to_compare(stored, instance))
             started.append((instance, self._resources.decoders.submit(call, estimate_cost(stored))))
         return started
 

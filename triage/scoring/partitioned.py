@@ -35,6 +35,10 @@ class PartitionedScorer:
         """Return True if objects of the partition of ``work`` are scored here."""
         return work.partition in self._scorers()
 
+    def gives_objects(self) -> bool:
+        """Return whether the place of all objects answers."""
+        return self.patients.gives_objects()
+
     def start(self, works: Sequence[PartitionedInstance]) -> tuple[Started, Failures]:
         """Begin to decode, patients' objects first; returns at once. Finished objects are in neither result."""
         started: Started = []

@@ -255,6 +255,10 @@ class BatchWorker(RestrictedWorker):
                 self._retry(work, error)
 
     def _retry(self, work: PartitionedInstance, error: str) -> None:
+        """Queue a failed object again, or give it up after its last attempt. An outage of the store is none."""
+        if not self._setup.scorers.gives_objects():
+            self._wait_for_objects(work, error)
+            return
         count, tries = self._jobs.count_failure(work), self._setup.tries
         with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
             logger.error("%s failed, attempt %d of %d: %s", work.key, count, tries, error)
@@ -264,6 +268,12 @@ class BatchWorker(RestrictedWorker):
         if not work.partition:
             self._setup.metrics.retries.inc()
         self._jobs.again(work)
+
+    def _wait_for_objects(self, work: PartitionedInstance, error: str) -> None:
+        self._setup.progress.failed("the store gives no objects: nothing is scored until it does")
+        logger.error("%s waits, as the store gives no objects now: %s", work.key, error)
+        self._jobs.again(work)
+        self._stop.wait(_PAUSE_S)
 
     def _give_up(self, work: PartitionedInstance, error: str, tries: int) -> None:
         self._setup.scorers.give_up(work, error, tries)

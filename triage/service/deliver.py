@@ -10,14 +10,17 @@ from prometheus_client import CollectorRegistry
 
 from triage.delivery.outbox import Outbox
 from triage.metrics.delivery import DeliveryMetrics
+from triage.metrics.lead import gauges_of
+from triage.metrics.paging import PagingMetrics
+from triage.runtime.health import HealthServer, Readiness
 from triage.runtime.progress import ProgressWatch, all_ready
 from triage.runtime.stop_signal import StopSignal
 from triage.service.destinations import prepare_destinations, watch_destinations
 from triage.service.health import health_server
+from triage.service.leadership import Leadership
 from triage.service.paging import pager
 from triage.service.plugins import announce_plugins, channel_plugins
 from triage.service.running import introduce
-from triage.service.single_instance import single_instance
 from triage.settings.schema import Settings
 from triage.spool.store import Store
 
@@ -37,6 +40,7 @@ def deliver(settings: Settings, spool: Store) -> None:
     from triage.delivery.deliverer import run
 
     stopping, registry = StopSignal(), CollectorRegistry()
+    leadership = Leadership("deliver", settings.store, spool, stopping, registry)
     metrics = DeliveryMetrics(registry)
     introduce("deliver", settings, metrics)
     announce_plugins("deliver", settings)
@@ -52,9 +56,18 @@ def deliver(settings: Settings, spool: Store) -> None:
         def ready() -> tuple[bool, str]:
             return all_ready(list(progress.values())) if progress else (True, f"delivering {names}")
 
-        with single_instance(spool, "deliver"), health_server(registry, ready, settings.deliver):
-            logger.info("delivering to %s", names)
-            run(loops, Outbox(spool), lambda: stopping.received, stopping.wait, settings.deliver.interval_s, progress)
+        with leadership.alone_here(), _health(settings, leadership, ready), leadership.taken() as lead:
+            if lead is not None:
+                logger.info("delivering to %s", names)
+                times = (lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
+                if not run(loops, Outbox(spool), *times, progress):
+                    lead.keep_until_the_end()  # what is being sent is not taken up before this process has ended
+    leadership.exit_if_lost()
+
+
+def _health(settings: Settings, leadership: Leadership, ready: Readiness) -> HealthServer:
+    shown = leadership.shown(gauges_of(DeliveryMetrics, PagingMetrics))
+    return health_server(shown, lambda: leadership.ready(ready), settings.deliver)
 
 
 def _destination_loops(

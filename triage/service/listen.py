@@ -13,6 +13,7 @@ from triage.metrics.listener import ListenerMetrics
 from triage.queue.priors import is_prior
 from triage.queue.stat_orders import is_stat
 from triage.runtime.descriptors import shortage_of_descriptors
+from triage.runtime.drain import Drain
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.partitions import partitions
@@ -43,7 +44,8 @@ def listen(settings: Settings, spool: Store, redis_url: str, index: int, of: int
     introduce("listen", settings, metrics)
     _warn_of_limits(settings, spool)
     targets = _storage_targets(settings, spool, metrics)
-    state = _ListenerState(spool, targets.high_water)
+    drain = Drain(stopping, settings.listener.drain_s)
+    state = _ListenerState(spool, targets.high_water, drain)
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
         health_server(registry, state.ready, settings.listener, index),
@@ -52,7 +54,7 @@ def listen(settings: Settings, spool: Store, redis_url: str, index: int, of: int
             settings.listener.model_copy(update={"processes": of or settings.listener.processes}),
             targets,
             partial(_enqueue, ScoreQueue(client), spool, settings.decision.prior_after_days),
-            lambda: stopping.received,
+            lambda: drain.is_over,
             state.set_port,
         )
 
@@ -77,6 +79,7 @@ class _ListenerState:
 
     spool: Store
     high_water: HighWater
+    drain: Drain
     port: int | None = None
 
     def set_port(self, port: int) -> None:
@@ -84,6 +87,8 @@ class _ListenerState:
         self.port = self.port or port
 
     def ready(self) -> tuple[bool, str]:
+        if self.drain.has_begun:
+            return False, "stopping: new associations are for other listeners"
         if self.high_water.reached(self.spool):
             return False, "the spool is above its high-water mark: C-STORE is answered 0xA700"
         return (False, "not listening yet") if self.port is None else (True, f"listening on {self.port}")

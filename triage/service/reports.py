@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
 
@@ -15,8 +17,10 @@ from triage.inbound_reports.matching import Issuers
 from triage.inbound_reports.receiver import ReportPolicy
 from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
+from triage.runtime.health import Readiness
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
+from triage.service.leadership import Leadership
 from triage.service.readiness import ready_with_redis
 from triage.service.running import introduce
 from triage.settings.schema import Settings
@@ -33,23 +37,47 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     from triage.inbound_reports.ups_watcher import watchers_of
 
     stopping, registry = StopSignal(), CollectorRegistry()
+    leadership = Leadership("reports", settings.store, spool, stopping, registry)
     metrics = ReportMetrics(registry)
     introduce("reports", settings, metrics)
     hl7 = settings.channels.all_of_type(HL7Destination)
     own = frozenset((each.sending_application, each.sending_facility) for each in hl7)
     started = Event()
     with connect(redis_url, settings.redis.timeout_s) as client:
-        ready = partial(ready_with_redis, client, started, "receiving reports")
-        with health_server(registry, ready, settings.reports):
+        port = settings.reports.port
+        ready = partial(_ready, leadership, bool(port), partial(ready_with_redis, client, started, "receiving reports"))
+        shown = leadership.shown({ReportMetrics.reports_remembered.name})
+        with health_server(shown, ready, settings.reports):
             index = worklist_of(spool, client)
             stop = (lambda: stopping.received, stopping.wait)
             watchers = watchers_of(settings.channels.of_type(UPSDestination), spool, index, metrics, *stop)
-            if not (settings.reports.port or watchers):
+            if not (port or watchers):
                 raise StartError("there is no source of reports: set reports.port, or look_s of a UPS destination")
             early = early_store(settings.reports, spool, index, metrics)
             watchers.append(partial(early.watch, *stop))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
-            run(settings.reports, receiver, metrics, watchers, Lifecycle(*stop, started.set))
+            watching = [partial(_watch, leadership, watchers)]
+            run(settings.reports, receiver, metrics, watching, Lifecycle(*stop, started.set))
+    leadership.exit_if_lost()
+
+
+def _ready(leadership: Leadership, receives: bool, working: Readiness) -> tuple[bool, str]:
+    """Return whether it works: messages are received on each host, whichever one leads."""
+    well, words = leadership.ready(working)
+    received, what = working()
+    return (well and received, f"{what}; {words}") if receives and received and well else (well, words)
+
+
+def _watch(leadership: Leadership, watchers: Sequence[Callable[[], None]]) -> None:
+    """Run ``watchers``, which one host runs for all, while this process leads."""
+    with leadership.taken() as lead:
+        if lead is None:
+            return
+        threads = [threading.Thread(target=each, name=f"watcher {n}", daemon=True) for n, each in enumerate(watchers)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
 
 
 def report_policy(settings: ReportsSettings, own: frozenset[tuple[str, str]]) -> ReportPolicy:

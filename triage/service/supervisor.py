@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from triage.channels.ups.settings import UPSDestination
-from triage.errors import EXIT_CANNOT_START, StartError
+from triage.errors import EXIT_CANNOT_START, EXIT_LEAD_LOST, StartError
 from triage.runtime.forked import end_with_parent, fork, load
 from triage.service import embedded_redis
 from triage.service.redis_address import address_of
@@ -101,6 +101,9 @@ class Child:
         if status is None:
             return
         self.process = None
+        if status == EXIT_LEAD_LOST:
+            self._stand_by()
+            return
         if status == EXIT_CANNOT_START and not self.ran_before:
             raise StartError(f"{self.name} cannot start: see its message above")
         # After the first start the others go on without it: above all, the listener goes on to receive.
@@ -113,6 +116,11 @@ class Child:
             self.start()
         except OSError as error:  # the system is out of memory or processes
             self._start_later(f"could not be started: {error}")
+
+    def _stand_by(self) -> None:
+        """Start it again without delay: it did nothing wrong, and takes its turn after the host that leads now."""
+        logger.warning("%s ended, as another host leads; starting it again to stand by", self.name)
+        self.ran_before, self.start_at = True, 0.0
 
     def _start_later(self, why: str) -> None:
         now = time.monotonic()
@@ -185,6 +193,11 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
     """
     url = address_of(settings.redis)
     embedded = not url
+    if embedded and settings.store.kind != "files":
+        raise StartError(
+            f"store.kind = {settings.store.kind} needs redis.url: queue and list are in one Redis that all hosts "
+            "reach, and each would start one of its own"
+        )
     child_environment = dict(environment)
     if embedded:
         # Only of the embedded one: processes read a named address from the settings themselves, with its password.
@@ -210,7 +223,7 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
         workers=workers,
         listeners=listeners,
         redis_url=url,
-        grace_s=settings.listener.shutdown_grace_s + 30.0,
+        grace_s=settings.listener.drain_s + settings.listener.shutdown_grace_s + 30.0,
     )
 
 

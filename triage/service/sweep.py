@@ -5,24 +5,29 @@ from __future__ import annotations
 import logging
 import time
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
 from triage.delivery.outbox import Outbox
 from triage.errors import cause
+from triage.metrics.lead import gauges_of
 from triage.metrics.sweep import SweepMetrics
 from triage.operations.reconcile import SweepResult
+from triage.operations.retention import OLD_PART_S
 from triage.queue.priors import oldest_awaited
 from triage.queue.score_queue import ScoreQueue, connect
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service.destinations import prepare_destinations, watch_certificate
 from triage.service.health import health_server
+from triage.service.leadership import Leadership
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.spool.file_system_usage import SpoolState
+from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
 from triage.spool.usage import read_state
 
@@ -35,19 +40,25 @@ _ALL = 10_000_000  # studies: a person who sweeps once waits for all of them
 def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
     """Reconcile regularly until SIGTERM: start, sweep and export the shared state, stop."""
     stopping, registry = StopSignal(), CollectorRegistry()
+    leadership = Leadership("sweep", settings.store, spool, stopping, registry)
     metrics = SweepMetrics(registry)
     _prepare(settings, spool)
     introduce("sweep", settings, metrics)
     watch_certificate(metrics, "client", settings.client.tls_certificate)
     reconciler = Reconciler(settings, spool, redis_url, metrics)
     progress = ProgressWatch("sweeping", 3 * settings.sweep.interval_s + _LONGEST_SWEEP_S)
-    with _canaries(settings, spool, redis_url, registry), health_server(registry, progress.ready, settings.sweep):
-        while not stopping.received:
-            oldest = _sweep(reconciler, metrics, progress, settings, spool, redis_url)
-            metrics.clock_jumped.set(reconciler.clock.has_jumped)
-            export_state(read_state(spool), metrics, oldest)
-            metrics.last_sweep.set(time.time())
-            stopping.wait(settings.sweep.interval_s)
+    ready, shown = partial(leadership.ready, progress.ready), leadership.shown(gauges_of(SweepMetrics))
+    parts = _OwnParts(spool, settings.sweep.interval_s)
+    with health_server(shown, ready, settings.sweep), leadership.taken(parts.remove_old) as lead:
+        if lead is not None:
+            with _canaries(settings, spool, redis_url, registry):
+                while not stopping.received:
+                    oldest = _sweep(reconciler, metrics, progress, settings, spool, redis_url)
+                    metrics.clock_jumped.set(reconciler.clock.has_jumped)
+                    _export_state(spool, metrics, progress, oldest)
+                    metrics.last_sweep.set(time.time())
+                    stopping.wait(settings.sweep.interval_s)
+    leadership.exit_if_lost()
 
 
 def sweep_once(settings: Settings, spool: Store, redis_url: str) -> SweepResult:
@@ -115,6 +126,33 @@ def _export_queues(settings: Settings, spool: Store, redis_url: str, metrics: Sw
         for queue, depth in jobs.depths().items():
             metrics.queue_depth.labels(queue).set(depth)
         return oldest_awaited(spool, jobs.is_of_priors) if settings.decision.prior_after_days else None
+
+
+def _export_state(spool: Store, metrics: SweepMetrics, progress: ProgressWatch, oldest: float | None) -> None:
+    try:
+        export_state(read_state(spool), metrics, oldest)
+    except LeaseLostError:
+        raise
+    except OSError as error:
+        progress.failed(f"the state of the spool cannot be read ({cause(error)})")
+        logger.error("sweep: the state of the spool cannot be read (%s); trying again", cause(error))
+
+
+class _OwnParts:
+    """The unfinished transfers of this host while another one leads, whose sweep does not see them."""
+
+    def __init__(self, spool: Store, every_s: float) -> None:
+        self._spool, self._every_s, self._due = spool, every_s, 0.0
+
+    def remove_old(self) -> None:
+        """Remove those that are left over, every few seconds."""
+        if time.monotonic() < self._due:
+            return
+        self._due = time.monotonic() + self._every_s
+        try:
+            self._spool.remove_old_parts(time.time() - OLD_PART_S)
+        except OSError as error:
+            logger.warning("sweep: what transfers left on this host cannot be removed: %s", cause(error))
 
 
 def export_state(state: SpoolState, metrics: SweepMetrics, oldest_awaited_at: float | None = None) -> None:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 
+from triage.errors import StartError
+from triage.runtime.file_lock import single_instance as lock_of
 from triage.runtime.stop_signal import StopSignal
 from triage.service.single_instance import single_instance
 from triage.service.store import store_address
@@ -23,7 +26,7 @@ def up(settings: Settings, environment: Mapping[str, str], run_role: RunRole) ->
     Raises StartError if a process cannot start.
     """
     stopping = StopSignal()
-    with single_instance(open_store(store_address(settings)), "up") as lock:
+    with _alone(settings) as lock:
         service = build(settings, environment, forking(run_role, lock))
         try:
             service.start()
@@ -33,3 +36,15 @@ def up(settings: Settings, environment: Mapping[str, str], run_role: RunRole) ->
                 stopping.wait(_LOOK_S)
         finally:
             service.stop()
+
+
+def _alone(settings: Settings) -> AbstractContextManager[int]:
+    """Hold the lock of the one `triage up` of a spool, or, where hosts share the store, of this host's scratch folder.
+
+    Raises StartError if another one holds it.
+    """
+    if settings.store.kind == "files":
+        return single_instance(open_store(store_address(settings)), "up")
+    scratch = settings.store.scratch.absolute()
+    refusal = StartError(f"another `triage up` of this host has the folder {scratch}: stop it first")
+    return lock_of(scratch.with_name(f"{scratch.name}.up"), refusal)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from triage.runtime.file_lock import file_lock, is_held, single_instance
-from triage.spool.processes import OTHER_PROCESSES, names_a_worker
+from triage.spool.processes import OTHER_PROCESSES, LedElsewhereError, names_a_worker
+
+
+class LockedLead:
+    """A place that is held by a lock of the kernel: it is lost with the process alone."""
+
+    lost, is_certain = False, True
+
+    def keep_until_the_end(self) -> None:
+        """Change nothing: there is no process on another host that it could be kept from."""
 
 
 class WorkerLocks:
@@ -38,6 +48,16 @@ class WorkerLocks:
                 yield descriptor
             finally:
                 path.unlink(missing_ok=True)  # as in ``hold``
+
+    @contextmanager
+    def lead(self, name: str) -> Iterator[LockedLead]:
+        """Hold the place of a process of which one leads. Raises LedElsewhereError if another one does."""
+        with self.hold_alone(name, LedElsewhereError(socket.gethostname())):
+            yield LockedLead()
+
+    def leader(self, name: str) -> str:
+        """Return this host if one of its processes leads; empty if there is none."""
+        return socket.gethostname() if is_held(self._folder / name) else ""
 
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a process holds the worker's lock: true exactly while the process lives.

@@ -6,10 +6,39 @@ import re
 from contextlib import AbstractContextManager
 from typing import Protocol
 
+from triage.errors import TriageError
+
 OTHER_PROCESSES = ("up", "deliver")
 """Names of processes that are no workers."""
 _WORKER = re.compile(r"[A-Za-z0-9._-]{1,255}")
 _SWITCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._@-]{0,95}")
+
+
+class LedElsewhereError(TriageError):
+    """Another process leads. ``host``: where it runs; empty if that is not known."""
+
+    def __init__(self, host: str) -> None:
+        super().__init__(f"host {host or 'unknown'} leads")
+        self.host = host
+
+
+class LeaseLostError(OSError):
+    """A process stood still for too long, or was cut off: another one has its place, and it must not act any more."""
+
+
+class Lead(Protocol):
+    """The place of a process of which one leads among all hosts, while it is held."""
+
+    @property
+    def lost(self) -> bool:
+        """True from when this process knows that another one leads: it is fenced, and has to end."""
+
+    @property
+    def is_certain(self) -> bool:
+        """True while no other process can have taken it."""
+
+    def keep_until_the_end(self) -> None:
+        """Do not give it back at the end of the block: a thread of this process may be at work still."""
 
 
 class LiveWorkers(Protocol):
@@ -23,6 +52,15 @@ class LiveWorkers(Protocol):
 
         Yields a descriptor that a forked child has to close, or -1 where there is none.
         """
+
+    def lead(self, name: str) -> AbstractContextManager[Lead]:
+        """Hold the place of a process of which one leads. Raises LedElsewhereError if another one does.
+
+        One that is silent for too long is not waited for: its sessions are ended, and its place is taken.
+        """
+
+    def leader(self, name: str) -> str:
+        """Return the host whose process leads; empty if there is none."""
 
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a worker lives. False for a malformed name."""

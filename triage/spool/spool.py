@@ -96,6 +96,10 @@ class Spool(ObjectFiles, ResultFiles):
         """Return whether there is a spool at ``root`` that we may read."""
         return os.access(self.root / VERSION_FILE, os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
 
+    def gives_objects(self) -> bool:
+        """Return whether there is a spool at ``root``: objects and facts lie in one place."""
+        return self.exists()
+
     def installation_uid(self) -> str:
         """Return the UID of this installation alone, by which its reports name the device; created when first used."""
         path = self.root / INSTALLATION_FILE

@@ -49,6 +49,12 @@ class Objects(Protocol):
     def stored_object(self, instance: ReceivedInstance) -> StoredObject | None:
         """Return the object, wherever it is; None if the store does not have it."""
 
+    def gives_objects(self) -> bool:
+        """Return whether the place of the objects answers. Never raises.
+
+        If it does not, an object that cannot be read is no failure of this object.
+        """
+
     def is_filed(self, instance: ReceivedInstance) -> bool:
         """Return whether the object is with its study, tagged."""
 

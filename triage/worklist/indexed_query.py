@@ -7,6 +7,7 @@ Redis.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from operator import attrgetter
 from redis.exceptions import RedisError
 
 from triage.decision.types import TriageDecision
+from triage.errors import cause
 from triage.spool.store import Store
 from triage.worklist.facts_index import FactsIndex
 from triage.worklist.index import IndexedWorklist
@@ -25,10 +27,12 @@ from triage.worklist.listed_study import ListedStudy
 from triage.worklist.query import Choices, ListPage, ListRequest
 from triage.worklist.study_table import StudyTable
 
+logger = logging.getLogger(__name__)
+
 _AT_MOST_S = 2.0
 _PAUSE_S = 0.05
 _FOLLOW_EVERY_S = 2.0
-_WITHOUT_REDIS_S = 5.0
+_WITHOUT_REDIS_S = _WITHOUT_STORE_S = 5.0
 _SELECTIONS = 16  # orders and filters that are kept until the list changes
 
 
@@ -75,9 +79,15 @@ class IndexedQuery:
                 stopping.wait(_FOLLOW_EVERY_S if self.catch_up(_PAUSE_S) else _PAUSE_S)
             except RedisError:
                 stopping.wait(_WITHOUT_REDIS_S)
+            except OSError as error:
+                logger.error("the patients of listed studies cannot be read: %s", cause(error))
+                stopping.wait(_WITHOUT_STORE_S)
 
     def catch_up(self, at_most_s: float) -> bool:
-        """Read further studies for at most ``at_most_s`` seconds; return True if all are known. Raises RedisError."""
+        """Read further studies for at most ``at_most_s`` seconds; return True if all are known.
+
+        Raises RedisError and OSError.
+        """
         with self._reading:
             return self._catch_up(at_most_s)
 

@@ -80,7 +80,7 @@ class PatientIndex:
             self._check_nameless()
             until = self._clock() + at_most_s
             while self._to_read and self._clock() <= until:
-                self._read(self._to_read.popitem()[0])
+                self._read_or_keep(self._to_read.popitem()[0])
             return not self._to_read
 
     def bearing(self, digests: Iterable[str]) -> set[str]:
@@ -104,6 +104,14 @@ class PatientIndex:
             self._studies[digest].discard(uid)
             if not self._studies[digest]:
                 del self._studies[digest]
+
+    def _read_or_keep(self, uid: str) -> None:
+        """Read a study; one that cannot be read now comes again behind the others. Raises OSError."""
+        try:
+            self._read(uid)
+        except OSError:
+            self._to_read = {uid: None, **self._to_read}
+            raise
 
     def _read(self, uid: str) -> None:
         touched = self._spool.touched(uid)

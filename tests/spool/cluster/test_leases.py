@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import errno
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
 
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
 from tests.support.wait import wait_for
+from triage.spool.processes import Lead, LedElsewhereError
+from triage.spool.store import Store
 
 REFUSAL = RuntimeError("another one runs")
 Tell, Heard = Callable[[str], None], Callable[[], str]
@@ -155,3 +158,93 @@ class TestALivingHolder:
             assert theirs.isdigit() and int(theirs) != ours
             assert store._database.read(sessions) == [[ours]]
             store.entries("place").put("a", "")
+
+
+class TestAStandby:
+    def test_it_has_the_place_once_a_leader_that_stands_still_in_a_transaction_is_silent_for_its_lease(
+        self, cluster: Cluster
+    ):
+        """The server itself would end that transaction after a minute."""
+
+        def child(tell: Tell, heard: Heard) -> None:
+            store = cluster.open()
+
+            def write() -> None:
+                with store.study_lock("1.2.3"):
+                    store.write_decision("1.2.3", {"revision": "late"})
+                    tell("writes")
+                    heard()
+
+            with store.workers.lead("sweep") as lead:
+                signal.signal(signal.SIGTERM, lambda *_: None)
+                tell(str(number_of(write)))
+                wait_for(lambda: lead.lost, "the leader to know")
+                tell(str(lead.is_certain))
+
+        store = cluster.open()
+        with Child(child) as process:
+            assert process.line() == "writes"
+            process.signal(signal.SIGSTOP)
+            with taken(store, "sweep"):
+                with store.study_lock("1.2.3"):
+                    assert store.history("1.2.3") == []
+                process.signal(signal.SIGCONT)
+                process.tell("go on")
+                assert process.line() == str(errno.ECONNRESET)
+                assert process.line() == "False"
+        assert store.history("1.2.3") == []
+
+    def test_a_living_leader_keeps_its_sessions_and_its_place(self, cluster: Cluster):
+        store, other = cluster.open(), cluster.open()
+        sessions = "SELECT pg_backend_pid()"
+        with store.workers.lead("sweep") as lead:
+            ours = store._database.read(sessions)
+            deadlines = set[object]()
+            while len(deadlines) < 3:  # it is renewed twice, and asked for all the while
+                with pytest.raises(LedElsewhereError), other.workers.lead("sweep"):
+                    pass
+                deadlines |= {each for (each,) in cluster.rows("SELECT deadline FROM lease WHERE tenant = :tenant")}
+            assert store._database.read(sessions) == ours
+            assert lead.is_certain
+
+    def test_a_place_that_is_kept_until_the_end_is_fenced_and_ends_by_itself(self, cluster: Cluster):
+        def child(tell: Tell, heard: Heard) -> None:
+            store = cluster.open()
+            with store.workers.lead("deliver") as lead:
+                lead.keep_until_the_end()
+            store.entries("place").put("mine", "1")
+            tell("ended")
+            heard()
+
+        store = cluster.open()
+        with Child(child) as process:
+            assert process.line() == "ended"
+            with pytest.raises(LedElsewhereError), store.workers.lead("deliver"):
+                pass
+        with taken(store, "deliver"):
+            pass
+
+    def test_without_a_connection_left_it_is_not_told_that_another_one_leads(self, cluster: Cluster):
+        store = cluster.open()
+        store._engines.pool.borrow = lambda: _raise(OSError(errno.EAGAIN, "no connection left"))  # type: ignore[method-assign, return-value]
+        with pytest.raises(OSError, match="no connection left"), store.workers.lead("sweep"):
+            pass
+
+
+@contextmanager
+def taken(store: Store, name: str) -> Iterator[Lead]:
+    """The place, as soon as it can be had."""
+    with ExitStack() as stack:
+        found = list[Lead]()
+
+        def look() -> bool:
+            with suppress(LedElsewhereError):
+                found.append(stack.enter_context(store.workers.lead(name)))
+            return bool(found)
+
+        wait_for(look, f"the place of {name}")
+        yield found[0]
+
+
+def _raise(error: Exception) -> None:
+    raise error

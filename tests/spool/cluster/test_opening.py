@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import pickle
+import socket
+import ssl
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +18,10 @@ from tests.support.certificates import authority
 from tests.support.cluster import Cluster
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.opening import cluster_at, open_cluster
 from triage.spool.cluster.schema import VERSION_TABLE
+from triage.spool.cluster.sql_errors import as_os_error
 from triage.spool.errors import SpoolError
 
 
@@ -116,7 +120,21 @@ class TestAddress:
             assert receive(opened_at(cluster, known), A)
             with pytest.raises(OSError) as caught:
                 at(cluster, replace(known, ca_file=other.path)).decision("1.2.3")
-            assert caught.value.errno == errno.EPROTO
+            assert caught.value.errno == errno.EPROTO and "ca_file" in str(caught.value)
+
+    def test_a_clock_that_is_behind_is_told_from_a_wrong_authority(self):
+        early = ssl.SSLCertVerificationError(1, "certificate verify failed")
+        early.verify_message = "certificate is not yet valid"
+        told = as_os_error(early)
+        assert told.errno == errno.EPROTO and "not yet valid" in str(told) and "clock" in str(told)
+
+    def test_a_proxy_without_a_server_is_a_broken_connection_and_no_want_of_tls(self):
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            thread = threading.Thread(target=_hang_up, args=(listening,))
+            thread.start()
+            with pytest.raises(ConnectionResetError, match="hung up"):
+                Connection(DatabaseAddress("127.0.0.1", "d", "u", listening.getsockname()[1]))
+            thread.join()
 
     def test_a_password_is_needed_and_shown_nowhere(self, cluster: Cluster):
         server, secret = cluster.server, "correct horse"
@@ -138,3 +156,8 @@ class TestAddress:
         assert str(handle).startswith(f"{cluster.bucket.name}/{cluster.address.tenant}/main/{A.content_digest}/")
         with pytest.raises(OSError, match="bucket"):
             handle.lasting_path()
+
+
+def _hang_up(listening: socket.socket) -> None:
+    with listening.accept()[0] as connection:
+        connection.recv(8)

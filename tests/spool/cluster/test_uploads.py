@@ -14,8 +14,13 @@ import pytest
 from tests.spool.test_store_contract import CONTENT, A, receive, tag
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
-from tests.support.failing_buckets import ActingBucket, Gate, KillingBucket
+from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket
 from triage.spool.cluster.cluster_store import ClusterStore
+
+
+def test_a_bucket_that_refuses_is_told_from_an_object_that_is_not_there(cluster: Cluster):
+    assert cluster.open().gives_objects()
+    assert not cluster.open(AwayBucket(cluster.bucket.folder)).gives_objects()
 
 
 def killed_at(cluster: Cluster, step: str, act: Callable[[ClusterStore], object]) -> None:

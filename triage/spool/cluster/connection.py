@@ -18,6 +18,9 @@ from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.sql_errors import DRIVER_ERRORS, as_os_error
 from triage.spool.tables import Row, Value
 
+APPLICATION = "cxr-triage"
+"""The first word of the name that our sessions have at the server."""
+
 _CONNECT_S = 10.0
 _PREPARED = 250
 """Statements that a session keeps prepared: filters and orders of the list make many."""
@@ -38,13 +41,13 @@ class Connection:
     ``broken``: the session is gone, or an error left it in a state that is not known; it is not used again.
     """
 
-    def __init__(self, address: DatabaseAddress) -> None:
-        """Connect and sign in."""
+    def __init__(self, address: DatabaseAddress, process: str = APPLICATION) -> None:
+        """Connect and sign in. ``process``: the name of the session at the server."""
         self._answer_s = address.statement_timeout_s + _ANSWER_S
         self._prepared: dict[str, pg8000.native.PreparedStatement] = {}
         self.broken = False
         try:
-            with session_arguments(address) as arguments:
+            with session_arguments(address, process) as arguments:
                 self._socket: socket.socket = arguments["sock"]
                 self._session = pg8000.native.Connection(**arguments)
                 self._socket.settimeout(self._answer_s)
@@ -146,14 +149,17 @@ def _connected(address: DatabaseAddress) -> socket.socket:
 
 def _with_tls(connected: socket.socket, address: DatabaseAddress) -> socket.socket:
     connected.sendall(_SSL_REQUEST)
-    if connected.recv(1) != b"S":
+    answer = connected.recv(1)
+    if not answer:  # as a proxy does that has no server behind it, and a server that is about to end
+        raise OSError(errno.ECONNRESET, "it hung up before TLS could begin")
+    if answer != b"S":
         raise OSError(errno.EPROTO, "its server speaks no TLS")
     context = ssl.create_default_context(cafile=address.ca_file)
     return context.wrap_socket(connected, server_hostname=address.host)
 
 
 @contextmanager
-def session_arguments(address: DatabaseAddress) -> Iterator[dict[str, Any]]:
+def session_arguments(address: DatabaseAddress, process: str = APPLICATION) -> Iterator[dict[str, Any]]:
     """Yield the driver's arguments for a session that is connected now; its socket is closed if the block raises.
 
     Raises OSError.
@@ -162,7 +168,7 @@ def session_arguments(address: DatabaseAddress) -> Iterator[dict[str, Any]]:
     try:
         if address.tls:
             connected = _with_tls(connected, address)
-        yield _arguments(address, connected)
+        yield {**_arguments(address, connected), "application_name": process}
     except BaseException:
         connected.close()
         raise
@@ -176,7 +182,6 @@ def _arguments(address: DatabaseAddress, connected: socket.socket) -> dict[str, 
         "password": address.password,
         "sock": connected,
         "ssl_context": False,
-        "application_name": "cxr-triage",
         "startup_params": {
             "statement_timeout": statement_ms,
             # A process that stops in a transaction loses it, with the locks of its studies.

@@ -15,6 +15,7 @@ from math import inf
 
 from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.pool import ConnectionPool, around_fork
+from triage.spool.processes import LeaseLostError
 
 logger = logging.getLogger(__name__)
 
@@ -30,13 +31,23 @@ WHERE token = ANY(CAST(:tokens AS uuid[])) RETURNING CAST(token AS text)
 
 
 @dataclass
-class _Held:
+class HeldLease:
     """A lease of this process. ``until`` is by this machine's clock, and never later than the database's deadline."""
 
     name: str
     ends_process: bool
     until: float
     lost: bool = False
+    kept: bool = False
+
+    @property
+    def is_certain(self) -> bool:
+        """True while no other process can have taken it."""
+        return not self.lost and _now() < self.until
+
+    def keep_until_the_end(self) -> None:
+        """Do not give it back at the end of the block: it ends by itself, after this process."""
+        self.kept = True
 
 
 class Leases:
@@ -50,7 +61,7 @@ class Leases:
     def __init__(self, pool: ConnectionPool, lease_s: float) -> None:
         self.lease_s = lease_s
         self._pool = pool
-        self._held: dict[str, _Held] = {}
+        self._held: dict[str, HeldLease] = {}
         self._lost = ""
         self._wake = threading.Event()
         self._working = threading.Lock()
@@ -60,7 +71,7 @@ class Leases:
     # The fence.
 
     def check_before_read(self) -> None:
-        """Raise OSError (ESTALE) if a lease was lost. Asks the database only if a deadline has passed."""
+        """Raise LeaseLostError if a lease was lost. Asks the database only if a deadline has passed."""
         if not self._held:
             return
         self._refuse()
@@ -72,7 +83,7 @@ class Leases:
                 self._pool.give_back(connection)
 
     def hold(self, connection: Connection) -> None:
-        """Keep the leases from being taken until the session's transaction ends. Raises OSError (ESTALE) if one was."""
+        """Keep the leases from being taken until the session's transaction ends. Raises LeaseLostError if one was."""
         if self._held:
             self._refuse()
             self._compare(connection, _KEEP)
@@ -86,30 +97,34 @@ class Leases:
 
     def _refuse(self) -> None:
         if self._lost:
-            raise OSError(errno.ESTALE, f"this process stood still for too long, and another one has {self._lost} now")
+            raise LeaseLostError(errno.ESTALE, f"another process has {self._lost} now, and this one must not act")
 
     # Holding.
 
     @contextmanager
-    def held(self, token: str, name: str, taken_at: float, *, ends_process: bool) -> Iterator[None]:
+    def held(self, token: str, name: str, taken_at: float, *, ends_process: bool) -> Iterator[HeldLease]:
         """Renew a lease that was taken just now, at ``taken_at`` by ``now``, for as long as the block runs.
 
         ``ends_process``: this process must not go on without it, and is sent SIGTERM if it is lost.
         """
-        self._held[token] = _Held(name, ends_process, taken_at + self.lease_s)
+        lease = self._held[token] = HeldLease(name, ends_process, taken_at + self.lease_s)
         self._begin()
         try:
-            yield
+            yield lease
         finally:
-            self._held.pop(token, None)
-            if not self._held:
-                self._end()
-            self._release(token)
+            if not lease.kept:
+                self._let_go(token)
 
     @property
     def now(self) -> float:
         """This machine's time in seconds, which also passes while it sleeps."""
         return _now()
+
+    def _let_go(self, token: str) -> None:
+        self._held.pop(token, None)
+        if not self._held:
+            self._end()
+        self._release(token)
 
     def _release(self, token: str) -> None:
         try:

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from triage.spool.cluster.leases import Leases, local_transaction
-from triage.spool.cluster.pool import ConnectionPool
+from triage.spool.cluster.leases import HeldLease, Leases, local_transaction
+from triage.spool.cluster.pool import ConnectionPool, host_of
 from triage.spool.cluster.rows import Scope
-from triage.spool.processes import names_a_worker
+from triage.spool.processes import LedElsewhereError, names_a_worker
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +21,12 @@ _LOOKS = 10
 """Times that we look at a lease while it could end."""
 
 _TAKE = """
-INSERT INTO lease AS held (tenant, partition, kind, name, token, started, deadline)
+INSERT INTO lease AS held (tenant, partition, kind, name, token, started, deadline, holder)
 VALUES (:tenant, :partition, :kind, :name, CAST(:token AS uuid), clock_timestamp(),
-  clock_timestamp() + make_interval(secs => CAST(:lease_s AS float8)))
+  clock_timestamp() + make_interval(secs => CAST(:lease_s AS float8)), :holder)
 ON CONFLICT (tenant, partition, kind, name) DO UPDATE
-SET token = EXCLUDED.token, started = EXCLUDED.started, deadline = EXCLUDED.deadline, ended = false
+SET token = EXCLUDED.token, started = EXCLUDED.started, deadline = EXCLUDED.deadline, ended = false,
+  holder = EXCLUDED.holder
 WHERE held.ended OR held.deadline < clock_timestamp()
 RETURNING 1
 """
@@ -33,6 +34,15 @@ _DEADLINE = """
 SELECT CAST(extract(epoch FROM deadline) AS float8), deadline >= clock_timestamp() AND NOT ended, ended FROM lease
 WHERE tenant = :tenant AND partition = :partition AND kind = :kind AND name = :name
 """
+_HOLDER = """
+SELECT holder, deadline >= clock_timestamp() AND NOT ended FROM lease
+WHERE tenant = :tenant AND partition = :partition AND kind = :kind AND name = :name
+"""
+_END_SESSIONS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE application_name = :holder AND usename = current_user AND datname = current_database()
+"""
+"""A process that stands still in a transaction keeps its lease from being taken until the server ends that."""
 _DECLARE = """
 UPDATE lease SET ended = true, token = gen_random_uuid() WHERE token IN (
   SELECT token FROM lease WHERE tenant = :tenant AND partition = :partition AND kind = 'worker' AND name = :name
@@ -84,6 +94,36 @@ class LeasedWorkers:
         with self._leases.held(token, name, begun, ends_process=True):
             yield -1
 
+    @contextmanager
+    def lead(self, name: str) -> Iterator[HeldLease]:
+        """Hold the place of a process of which one leads. Raises LedElsewhereError if another one does.
+
+        The sessions of one whose lease has ended are ended: it may stand still in the midst of a transaction.
+        """
+        for holder, lives in self._holder(name):
+            if lives:  # to try to take it would wait for the transaction that the leader is in
+                raise LedElsewhereError(host_of(holder))
+            self._end_sessions(holder)
+        begun = self._leases.now
+        token = self._take(_ALONE, name)
+        if not token:
+            raise LedElsewhereError(self.leader(name))
+        with self._leases.held(token, name, begun, ends_process=True) as lease:
+            yield lease
+
+    def leader(self, name: str) -> str:
+        """Return the host whose process leads; empty if there is none."""
+        return next((host_of(holder) for holder, lives in self._holder(name) if lives), "")
+
+    def _end_sessions(self, holder: str) -> None:
+        """End the sessions of a process; none has an empty name."""
+        if holder:
+            with local_transaction(self._pool) as connection:
+                connection.run(_END_SESSIONS, holder=holder)
+
+    def _holder(self, name: str) -> list[tuple[str, bool]]:
+        return [(str(holder), bool(lives)) for holder, lives in self._run(_HOLDER, kind=_ALONE, name=name)]
+
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a worker lives. False for a malformed name.
 
@@ -112,7 +152,8 @@ class LeasedWorkers:
     def _take(self, kind: str, name: str) -> str:
         """Take a lease that is free, and return its token; empty if a process has it."""
         token = str(uuid4())
-        return token if self._run(_TAKE, kind=kind, name=name, token=token, lease_s=self._leases.lease_s) else ""
+        values = {"kind": kind, "name": name, "token": token, "holder": self._pool.process}
+        return token if self._run(_TAKE, lease_s=self._leases.lease_s, **values) else ""
 
     def _run(self, sql: str, **values: str | float) -> list[list[object]]:
         with local_transaction(self._pool) as connection:

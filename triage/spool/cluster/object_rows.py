@@ -137,6 +137,16 @@ class ObjectRows(Rows):
             return BucketObject(_name(instance), str(key), self._engines.bucket, *facts)
         return None
 
+    def gives_objects(self) -> bool:
+        """Return whether the bucket answers a question about a key that it does not have. Never raises."""
+        try:
+            self._engines.bucket.size(f"{self._scope.folder}/{uuid4().hex}")
+        except FileNotFoundError:
+            return True
+        except OSError:
+            return False
+        return True
+
     def is_filed(self, instance: ReceivedInstance) -> bool:
         """Return whether the object is with its study, tagged."""
         return self._state_of(instance) == "filed"

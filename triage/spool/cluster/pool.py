@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
 import weakref
 from collections.abc import Callable
 from typing import TypeVar
+from uuid import uuid4
 
 from triage.spool.cluster.address import DatabaseAddress
-from triage.spool.cluster.connection import Connection
+from triage.spool.cluster.connection import APPLICATION, Connection
 
 _Owner = TypeVar("_Owner")
 
@@ -22,6 +24,8 @@ class ConnectionPool:
 
     def __init__(self, address: DatabaseAddress) -> None:
         self._address = address
+        self.process = _name_of_this_process()
+        """The name of this process's sessions at the server, which no other process has."""
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
@@ -33,7 +37,7 @@ class ConnectionPool:
             if kept.is_quiet():
                 return kept
             self._close(kept)  # the server has ended it: a restart, an administrator
-        connection = Connection(self._address)
+        connection = Connection(self._address, self.process)
         with self._lock:
             self._open.add(connection)
         return connection
@@ -61,10 +65,22 @@ class ConnectionPool:
         connection.close()
 
     def _abandon(self) -> None:
-        self._lock = threading.Lock()
+        self._lock, self.process = threading.Lock(), _name_of_this_process()
         for connection in self._open:
             connection.abandon()
         self._open, self._idle = set(), []
+
+
+def host_of(process: str) -> str:
+    """Return the host in the name of a process; empty for a name of another form."""
+    words = process.split()
+    return words[1] if len(words) == 4 else ""
+
+
+def _name_of_this_process() -> str:
+    """Return program, host, process ID and a random part: within the 63 bytes that the server keeps."""
+    host = "".join(socket.gethostname().split())[:36] or "-"
+    return f"{APPLICATION} {host} {os.getpid()} {uuid4().hex[:6]}"
 
 
 def around_fork(

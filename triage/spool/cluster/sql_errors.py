@@ -42,6 +42,7 @@ _CLASSES = {
     "53": (errno.EAGAIN, "the database is short of something"),
     "57": (errno.ECONNRESET, "the database was interrupted"),
 }
+_CERTIFICATE = "check it, postgres.ca_file, and the clock of this host"
 _OTHER = (errno.EIO, "the database failed")
 
 
@@ -72,6 +73,8 @@ def _of_network(error: BaseException) -> OSError:
     reason = error.__cause__ if isinstance(error, InterfaceError) and error.__cause__ else error
     if isinstance(reason, TimeoutError):
         return OSError(errno.ETIMEDOUT, "the database does not answer within the time allowed to it")
+    if isinstance(reason, ssl.SSLCertVerificationError):
+        return OSError(errno.EPROTO, f"the database's certificate is refused ({reason.verify_message}): {_CERTIFICATE}")
     if isinstance(reason, ssl.SSLError):
         return OSError(errno.EPROTO, f"TLS with the database fails: {type(reason).__name__}, check its ca_file")
     if isinstance(reason, socket.gaierror):

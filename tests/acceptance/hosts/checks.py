@@ -1,0 +1,241 @@
+"""What has to be true at the end, whatever was killed, cut and refused."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from tests.acceptance.hosts.engines import BUCKET, DATABASE, POSTGRES, ROLE, ROLE_PASSWORD
+from tests.acceptance.hosts.objects import LATERAL, NO_AGE, Outgoing, file_of, kinds
+from tests.acceptance.hosts.pacs import Pacs, Results
+from tests.acceptance.hosts.service import UNITS
+from tests.acceptance.hosts.trial import Trial
+from tests.support.dicom_peer import data_set_of
+from tests.support.s3_peer import ACCESS_KEY, SECRET_KEY
+from tests.support.s3_peer import BUCKET as BUCKET_NAME
+from triage.spool.cluster.address import BucketAddress, ClusterAddress, DatabaseAddress
+from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.open_store import open_store
+
+_QUIET_S = 900.0
+ALTERED = "not those that were received"
+
+
+@dataclass
+class Verdict:
+    """Faults in words; figures of what was looked at."""
+
+    faults: list[str] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    def expect(self, holds: bool, text: str) -> None:
+        if not holds:
+            self.faults.append(text)
+
+
+def address_of(trial: Trial) -> ClusterAddress:
+    """The store as a program outside of the hosts opens it."""
+    host, ca = trial.hosts[trial.database.primary].address, trial.service.ca
+    database = DatabaseAddress(host, DATABASE, ROLE, POSTGRES, ROLE_PASSWORD, ca)
+    endpoint = f"https://{trial.bucket.host.address}:{BUCKET}"
+    bucket = BucketAddress(endpoint, BUCKET_NAME, ACCESS_KEY, SECRET_KEY, ca_file=ca)
+    return ClusterAddress(database, bucket, trial.outside.folder / "scratch")
+
+
+def expected(trial: Trial, folder: Path) -> dict[str, dict[str, Any]]:
+    """What the models say of each kind of image, alone and undisturbed."""
+    files = []
+    for kind in kinds():
+        files.append(folder / f"{kind.replace(' ', '-')}.dcm")
+        files[-1].write_bytes(file_of(kind))
+    done = trial.service.run(trial.hosts["c"], "predict", *map(str, files))
+    assert done.returncode == 0, done.stdout + done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    return dict(zip(kinds(), lines, strict=True))
+
+
+def wait_until_quiet(store: ClusterStore, results: Results, studies: set[str], verdict: Verdict) -> None:
+    """Until nothing waits and everything is delivered."""
+    deadline, began = time.monotonic() + _QUIET_S, time.monotonic()
+    while True:
+        waiting = len(list(store.waiting()))
+        lacking = studies - results.studies_of_reports.keys()
+        if not waiting and not lacking and _is_still(results):
+            break
+        if time.monotonic() > deadline:
+            verdict.faults.append(f"after {_QUIET_S:.0f} s {waiting} objects wait, {len(lacking)} lack a report")
+            break
+        time.sleep(1)
+    verdict.figures["seconds_until_quiet"] = round(time.monotonic() - began, 1)
+
+
+def _is_still(results: Results) -> bool:
+    """Nothing came for longer than a report waits for the second image of its study."""
+    before = results.taken
+    time.sleep(15)
+    return results.taken == before
+
+
+def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, Any]], verdict: Verdict) -> None:
+    """Hold the store, the bucket, the lists and what was delivered against what was acknowledged."""
+    sent = [each.outgoing for each in pacs.acknowledged.values()]
+    of_study: dict[str, list[Outgoing]] = {}
+    for each in sent:
+        of_study.setdefault(each.instance.study_instance_uid, []).append(each)
+    store = open_store(address_of(trial))
+    assert isinstance(store, ClusterStore)
+    try:
+        wait_until_quiet(store, results, set(of_study), verdict)
+        if _altered_are_tried_again(trial, store, verdict):
+            wait_until_quiet(store, results, set(of_study), verdict)
+        for check in (_kept, _assessed, _decided, _bucket_agrees):
+            check(trial, store, of_study, said, verdict)
+    finally:
+        store.close()
+    for name, words in UNITS.items():
+        if {"up", "web"} & set(words):
+            _listed(trial, name, of_study, verdict)
+    _delivered(results, of_study, verdict)
+    verdict.expect(not pacs.surprises, f"answers that are none: {pacs.surprises[:3]}")
+
+
+def _altered_are_tried_again(trial: Trial, store: ClusterStore, verdict: Verdict) -> bool:
+    """Requeue, as a person would, what was given up because other bytes came than were received."""
+    altered = [instance for instance, why in store.dead_letters() if ALTERED in json.dumps(why)]
+    verdict.figures["given_up_for_altered_bytes"] = len(altered)
+    if not altered:
+        return False
+    done = trial.service.run(
+        trial.hosts["a"], "dead-letters", *(word for each in altered for word in ("--requeue", each.key))
+    )
+    verdict.expect(done.returncode == 0, f"dead letters cannot be requeued: {done.stderr[-500:]}")
+    return True
+
+
+Studies = dict[str, list[Outgoing]]
+Said = dict[str, dict[str, Any]]
+
+
+def _kept(_: Trial, store: ClusterStore, of_study: Studies, __: Said, verdict: Verdict) -> None:
+    """Every acknowledged object is read back, with the bytes that were sent."""
+    lost, other = [], []
+    for each in _all(of_study):
+        stored = store.stored_object(each.instance)
+        if stored is None:
+            lost.append(each.instance.sop_instance_uid)
+        elif sha256(data_set_of(stored.read_bytes())).hexdigest() != each.instance.content_digest:
+            other.append(each.instance.sop_instance_uid)
+    verdict.figures["acknowledged_objects"] = len(list(_all(of_study)))
+    verdict.figures["lost"], verdict.figures["with_other_bytes"] = len(lost), len(other)
+    verdict.expect(not lost, f"{len(lost)} acknowledged objects are lost: {lost[:5]}")
+    verdict.expect(not other, f"{len(other)} objects have other bytes: {other[:5]}")
+    dead = [instance.sop_instance_uid for instance, _ in store.dead_letters()]
+    verdict.figures["dead_letters"] = len(dead)
+    verdict.expect(not dead, f"{len(dead)} dead letters, which only a fault of ours made: {dead[:5]}")
+
+
+def _assessed(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verdict: Verdict) -> None:
+    """Each image has one assessment, which is what the models say of its drawing: of these very pixels."""
+    several, differing, hidden = [], [], []
+    for study, objects in of_study.items():
+        found = {each["sop_instance_uid"]: each for each in store.assessments(study)}
+        if len(found) != len(store.assessments(study)) or len(found) != len(objects):
+            several.append(study)
+        for each in objects:
+            got, right = found.get(each.instance.sop_instance_uid, {}), said[each.kind]
+            if (got.get("tag"), got.get("probability")) != (right["tag"], right["probability"]):
+                differing.append((study, each.kind, got.get("tag"), got.get("probability")))
+            if each.kind in (NO_AGE, LATERAL) and got.get("tag") != "NOT_ASSESSED":
+                hidden.append(study)
+    verdict.expect(not several, f"{len(several)} studies have not one assessment for each image: {several[:5]}")
+    verdict.expect(not differing, f"{len(differing)} images are scored otherwise: {differing[:5]}")
+    verdict.expect(not hidden, f"{len(hidden)} studies are tagged that cannot be assessed: {hidden[:5]}")
+
+
+def _decided(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verdict: Verdict) -> None:
+    """Each study has one current result; that of a study without an assessed image is NOT ASSESSED."""
+    without, wrong, tags, revised = [], [], Counter[str](), 0
+    for study, objects in of_study.items():
+        decision = store.decision(study)
+        if decision is None:
+            without.append(study)
+            continue
+        tags[decision["tag"]] += 1
+        revised += len(store.history(study)) > 1
+        assessed = {said[each.kind]["tag"] for each in objects} - {"NOT_ASSESSED"}
+        right = assessed.pop() if assessed else "NOT_ASSESSED"
+        if decision["tag"] != right or (right == "NOT_ASSESSED" and decision["priority"] == "LOW"):
+            wrong.append((study, decision["tag"], decision["priority"], right))
+    verdict.figures |= {"studies": len(of_study), "tags": dict(tags), "studies_with_several_decisions": revised}
+    verdict.expect(not without, f"{len(without)} studies have no result: {without[:5]}")
+    verdict.expect(not wrong, f"{len(wrong)} studies have a wrong tag: {wrong[:5]}")
+    found = set(store.study_uids())
+    verdict.expect(found == set(of_study), f"{len(found ^ set(of_study))} studies too many or too few in the store")
+
+
+def _bucket_agrees(trial: Trial, store: ClusterStore, of_study: Studies, __: Said, verdict: Verdict) -> None:
+    """Each row's key is in the bucket once; a key without a row is on the list of those that go."""
+    run = trial.database.server.run
+    rows = [str(key) for (key,) in run("SELECT key FROM object", DATABASE)]
+    rows += [str(key) for (key,) in run("SELECT key FROM entry WHERE key IS NOT NULL", DATABASE)]
+    listed = {str(key) for (key,) in run("SELECT key FROM bucket_key", DATABASE)}
+    from triage.spool.cluster.s3_bucket import S3Bucket
+
+    keys = set(S3Bucket(address_of(trial).bucket).keys(""))
+    missing, stray = set(rows) - keys, keys - set(rows) - listed
+    verdict.figures |= {"keys": len(keys), "keys_on_their_way_out": len(keys - set(rows)), "stray_keys": len(stray)}
+    verdict.expect(len(rows) == len(set(rows)), "two rows have one key")
+    verdict.expect(not missing, f"{len(missing)} rows name a key that the bucket lacks")
+    verdict.expect(not stray, f"{len(stray)} keys of the bucket are known to no table: {sorted(stray)[:3]}")
+    doubled = run("SELECT study_uid, sop_uid, count(*) FROM object GROUP BY 1, 2 HAVING count(*) > 1", DATABASE)
+    verdict.expect(not doubled, f"{len(doubled)} objects are in the store twice")
+
+
+def _listed(trial: Trial, name: str, of_study: Studies, verdict: Verdict) -> None:
+    """The page of each host lists each study once, with the current tag."""
+    entries = trial.service.worklist(trial.hosts[name])
+    counts = Counter(str(each["study_instance_uid"]) for each in entries)
+    twice = [uid for uid, count in counts.items() if count > 1]
+    verdict.expect(not twice, f"host {name} lists {len(twice)} studies more than once")
+    lacking, more = set(of_study) - counts.keys(), counts.keys() - set(of_study)
+    verdict.expect(not lacking, f"host {name} does not list {len(lacking)} studies: {sorted(lacking)[:3]}")
+    verdict.expect(not more, f"host {name} lists {len(more)} studies that were not acknowledged")
+
+
+def _delivered(results: Results, of_study: Studies, verdict: Verdict) -> None:
+    """Each study's result went out, and whatever went out again had the same bytes."""
+    differing = results.differing()
+    verdict.figures |= {
+        "reports": len(results.reports),
+        "messages": len(results.messages),
+        "deliveries": results.taken,
+        "delivered_with_other_bytes": len(differing),
+    }
+    verdict.expect(not differing, f"{len(differing)} results were delivered with different bytes: {differing[:3]}")
+    told = "\n".join(body.decode("utf-8", "replace") for body in results.bodies.values())
+    untold = [uid for uid in of_study if uid not in told]
+    verdict.expect(not untold, f"{len(untold)} studies have no HL7 message: {untold[:3]}")
+
+
+def _all(of_study: Studies) -> Iterator[Outgoing]:
+    return (each for objects in of_study.values() for each in objects)
+
+
+_OURS: Callable[[str], Any] = re.compile(r"Traceback|defect of ours|CRITICAL").search
+
+
+def log_lines(trial: Trial) -> dict[str, list[str]]:
+    """Lines of the service's own logs that are defects of ours."""
+    found = {}
+    for host in trial.hosts.values():
+        for log in sorted(host.folder.glob("triage-*.log")):
+            lines = log.read_text(errors="replace").splitlines()
+            found[f"{host.name}/{log.stem}"] = [line for line in lines if _OURS(line)]
+    return {name: lines for name, lines in found.items() if lines}

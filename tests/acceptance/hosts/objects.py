@@ -1,0 +1,72 @@
+"""The studies of a trial: phantoms of a few drawings, each with UIDs and a patient of its own."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+
+from tests.support.dicom_peer import data_set_of
+from tests.support.service import read_bytes
+from triage.dicom.dx_image import part10
+from triage.phantom.chest import PhantomSubject, as_dicom, draw, draw_lateral
+from triage.spool.instance import ReceivedInstance
+
+DRAWINGS = 8
+NO_AGE, LATERAL = "no age", "lateral"
+
+
+@dataclass(frozen=True)
+class Outgoing:
+    """An object that the PACS sends: what it is of, and its bytes."""
+
+    instance: ReceivedInstance
+    kind: str
+    data_set: bytes
+
+
+def kinds() -> list[str]:
+    """All kinds of images: each drawing by its number, one without an age, and one from the side."""
+    return [*map(str, range(DRAWINGS)), NO_AGE, LATERAL]
+
+
+def studies(seed: int, count: int) -> Iterator[list[Outgoing]]:
+    """Yield the objects of each study: most have one frontal, some a lateral too, some nothing that can be assessed."""
+    for number in range(count):
+        name = f"hosts {seed} {number}"
+        kind = {8: NO_AGE, 9: LATERAL}.get(number % 10, str(number % DRAWINGS))
+        yield [_outgoing(name, number, each) for each in ([kind, LATERAL] if number % 7 == 3 else [kind])]
+
+
+def file_of(kind: str) -> bytes:
+    """An image of a kind as a file, of a study of its own."""
+    return _file(f"reference {kind}", 0, kind)
+
+
+def _outgoing(study: str, number: int, kind: str) -> Outgoing:
+    file = _file(study, number, kind)
+    dataset, data_set = read_bytes(file), data_set_of(file)
+    digest = sha256(data_set).hexdigest()
+    instance = ReceivedInstance(str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), digest)
+    return Outgoing(instance, kind, data_set)
+
+
+def _file(study: str, number: int, kind: str) -> bytes:
+    pixels = _drawn(kind)
+    view, age = ("LL" if kind == LATERAL else "PA"), ("" if kind == NO_AGE else "050Y")
+    subject = PhantomSubject(view, age, f"H{number}", study=study, number=2 if kind == LATERAL else 1)
+    dataset = read_bytes(as_dicom(pixels, subject))
+    dataset.PatientID, dataset.PatientName = f"PHANTOM-{number}", f"PHANTOM^NUMBER {number}"
+    dataset.StudyDate = dataset.AcquisitionDate = dataset.ContentDate = time.strftime("%Y%m%d", time.gmtime())
+    return part10(dataset)
+
+
+@lru_cache
+def _drawn(kind: str):  # type: ignore[no-untyped-def]
+    if kind == LATERAL:
+        return draw_lateral(1, rows=96, columns=80)
+    # Every second one is with an opacity: of a study the tag is to be told from its neighbours'.
+    number = 0 if kind == NO_AGE else int(kind)
+    return draw(number, rows=96, columns=80, opacity=number % 2 == 1)

@@ -1,0 +1,165 @@
+"""A PACS: it keeps what was not acknowledged and sends it again, and takes the results."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import pairwise
+from typing import Any
+
+from tests.acceptance.hosts.objects import Outgoing
+from tests.support.dicom_peer import DX, RawPeer, response_status
+from tests.support.mllp_listener import acknowledging, control_id_of, mllp_listener
+from tests.support.receivers import store_scp
+from triage.spool.instance import ReceivedInstance
+
+_AT_ONCE = 4
+_SILENT_S = 45.0
+_PAUSE_S = 1.0
+_AGAIN = 0.05
+"""The share of objects that are sent once more though they were acknowledged, as happens when someone presses twice."""
+
+
+@dataclass
+class Acknowledged:
+    """When an object's first 0x0000 came, by the clock of durations."""
+
+    at: float
+    outgoing: Outgoing
+
+
+@dataclass
+class Pacs:
+    """Sends objects over associations to one address until each is acknowledged."""
+
+    address: str
+    port: int
+    chance: random.Random
+    waiting: deque[Outgoing] = field(default_factory=deque)
+    acknowledged: dict[ReceivedInstance, Acknowledged] = field(default_factory=dict)
+    refusals: Counter[str] = field(default_factory=Counter)
+    tries: int = 0
+    stop: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    threads: list[threading.Thread] = field(default_factory=list)
+    surprises: list[str] = field(default_factory=list)
+
+    def start(self, objects: Sequence[Outgoing], senders: int) -> None:
+        self.waiting.extend(objects)
+        self.threads = [threading.Thread(target=self._run) for _ in range(senders)]
+        for thread in self.threads:
+            thread.start()
+
+    def end(self) -> None:
+        self.stop.set()
+        for thread in self.threads:
+            thread.join()
+
+    @property
+    def is_done(self) -> bool:
+        with self.lock:
+            return not self.waiting and not any(thread.is_alive() for thread in self.threads)
+
+    def _run(self) -> None:
+        while not self.stop.is_set() and (batch := self._taken()):
+            left = deque(batch)
+            try:
+                self._associate(left)
+            except (OSError, AssertionError) as error:
+                self._refused(type(error).__name__ if isinstance(error, OSError) else str(error))
+            except Exception as error:  # an answer that is none of DICOM's: a fault to report
+                self.surprises.append(repr(error))
+            if left:
+                with self.lock:
+                    self.waiting.extend(left)
+                self.stop.wait(_PAUSE_S)
+
+    def _taken(self) -> list[Outgoing]:
+        with self.lock:
+            count = min(self.chance.randint(1, _AT_ONCE), len(self.waiting))
+            return [self.waiting.popleft() for _ in range(count)]
+
+    def _associate(self, left: deque[Outgoing]) -> None:
+        """Send what is left, and take off it what is acknowledged."""
+        with RawPeer(self.port, self.address) as peer:
+            peer.socket.settimeout(_SILENT_S)
+            kind, _ = peer.associate(calling="PACS")
+            assert kind == 0x02, "association rejected" if kind == 0x03 else "association closed"
+            for _ in range(len(left)):
+                sent = left[0]
+                self.tries += 1
+                peer.send_store(DX, sent.instance.sop_instance_uid, sent.data_set)
+                kind, body = peer.receive()
+                assert kind == 0x04, "aborted" if kind == 0x07 else "closed"
+                status = response_status(body[6:])
+                left.popleft()
+                self._answered(sent, status)
+            peer.send_pdu(0x05, bytes(4))
+            peer.receive()
+
+    def _answered(self, sent: Outgoing, status: int) -> None:
+        if status:
+            self._refused(f"0x{status:04X}")
+        with self.lock:
+            if not status and sent.instance not in self.acknowledged:
+                self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), sent)
+                if self.chance.random() < _AGAIN:
+                    self.waiting.append(sent)
+            elif status:
+                self.waiting.append(sent)
+
+    def _refused(self, why: str) -> None:
+        with self.lock:
+            self.refusals[why] += 1
+
+    def longest_silence(self, since: float, until: float) -> float:
+        """The longest time between two first acknowledgements that falls into a period, in seconds."""
+        times = sorted(each.at for each in list(self.acknowledged.values()))
+        gaps = [b - a for a, b in pairwise(times) if b >= since and a <= until]
+        return max(gaps, default=0.0)
+
+
+@dataclass
+class Results:
+    """What was delivered: of each report and message the digests of its bytes, and the studies."""
+
+    reports: dict[str, set[str]] = field(default_factory=dict)
+    messages: dict[str, set[str]] = field(default_factory=dict)
+    studies_of_reports: dict[str, set[str]] = field(default_factory=dict)
+    bodies: dict[str, bytes] = field(default_factory=dict)
+    taken: int = 0
+
+    def report(self, event: Any) -> None:
+        uid, content = str(event.request.AffectedSOPInstanceUID), event.request.DataSet.getvalue()
+        self.taken += 1
+        self.reports.setdefault(uid, set()).add(sha256(content).hexdigest())
+        self.studies_of_reports.setdefault(str(event.dataset.StudyInstanceUID), set()).add(uid)
+
+    def message(self, content: bytes) -> bytes:
+        name = control_id_of(content).decode()
+        self.taken += 1
+        self.messages.setdefault(name, set()).add(sha256(content).hexdigest())
+        self.bodies[name] = content
+        answer = acknowledging("AA")(content)
+        assert answer is not None
+        return answer
+
+    def differing(self) -> list[str]:
+        """What was delivered with different bytes under one name."""
+        return [name for each in (self.reports, self.messages) for name, digests in each.items() if len(digests) > 1]
+
+
+@contextmanager
+def receiving(host: str, report_port: int, message_port: int) -> Iterator[Results]:
+    """A PACS that takes reports and a RIS that takes messages."""
+    found = Results()
+    with ExitStack() as stack:
+        stack.enter_context(store_scp(host=host, port=report_port, before_answer=found.report))
+        stack.enter_context(mllp_listener(found.message, host=host, port=message_port))
+        yield found

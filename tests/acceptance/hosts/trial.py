@@ -1,0 +1,190 @@
+"""One trial: three hosts, a PACS that sends to them, and what happens to them meanwhile."""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.acceptance.hosts.engines import (
+    Balancer,
+    Bucket,
+    Database,
+    Lists,
+    balancer,
+    new_authority,
+    pem_of,
+    wait_until_whole,
+)
+from tests.acceptance.hosts.events import Event
+from tests.acceptance.hosts.network import Host
+from tests.acceptance.hosts.pacs import Pacs, Results, receiving
+from tests.acceptance.hosts.service import LEADERS, LISTEN, UNITS, Outside, Service, environment
+from tests.acceptance.hosts.units import Unit, Units
+from tests.support.model_folders import write_model
+from tests.support.tcp_proxy import HAPROXY
+from tests.support.wait import wait_for
+
+ADDRESSES = {"a": "10.0.0.11", "b": "10.0.0.12", "c": "10.0.0.13"}
+CLOCKS = {"a": 60, "b": 0, "c": 30}
+"""Seconds by which each host's clock is ahead: at a failover from a to b the database's goes back by a minute.
+
+HAProxy and SeaweedFS, which is linked statically, go by the machine's clock.
+"""
+_BALANCER = Path("deploy/haproxy/cxr-triage.cfg")
+
+
+@dataclass
+class Happened:
+    """One event: when, in seconds of the trial, how long until the engines were whole, and what it cost."""
+
+    name: str
+    at_s: float
+    lasted_s: float
+    whole_after_s: float
+    refused: int
+    acknowledged: int
+    longest_silence_s: float
+
+
+@dataclass
+class LeaderWatch:
+    """Looks each half second whether a process of each leading role works, and notes for how long none did."""
+
+    service: Service
+    began: float
+    gaps: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {role: [] for role in LEADERS})
+    stop: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> None:
+        gone: dict[str, float] = {}
+        while not self.stop.wait(0.5):
+            for role in LEADERS:
+                now = time.monotonic()
+                if not self.service.leads(role):
+                    gone.setdefault(role, now)
+                elif role in gone:
+                    since = gone.pop(role)
+                    self.gaps[role].append((round(since - self.began, 1), round(now - since, 1)))
+
+
+@dataclass
+class Trial:
+    """The hosts with all that runs on them; ``Site`` of events."""
+
+    hosts: dict[str, Host]
+    units: Units
+    database: Database
+    lists: Lists
+    bucket: Bucket
+    balancers: dict[str, Balancer]
+    service: Service
+    outside: Host
+    began: float = field(default_factory=time.monotonic)
+
+    def start(self) -> None:
+        """Start the engines, then the service, until all of it is ready."""
+        self.database.start()
+        self.lists.add_units()
+        self.units.add(self.bucket.unit(environment()))
+        for each in self.balancers.values():
+            self.units.add(each.unit)
+        self.units.add(self._front())
+        self.units.start()
+        self.bucket.server.__enter__()
+        wait_until_whole(self.database, self.lists)
+        for unit in self.service.units():
+            self.units.add(unit)
+        for name, words in UNITS.items():
+            roles = ("listen", "work", *LEADERS) if "up" in words else words
+            for role in roles:
+                self._ready(name, role)
+
+    def _ready(self, name: str, role: str) -> None:
+        if role != "web":
+            wait_for(lambda: self.service.is_ready(name, role), f"{role} on host {name} to be ready", 180.0)
+
+    def _front(self) -> Unit:
+        """The balancer of deploy/haproxy before the listeners of all three hosts, outside of them."""
+        configuration = self.outside.folder / "haproxy.cfg"
+        defaults = f"global\n  stats socket {self.outside.folder}/haproxy.sock mode 600\ndefaults\n  mode tcp\n"
+        third = f"    server listener3 {self.hosts['c'].address}:11112 port {LISTEN}\n"
+        configuration.write_text(defaults + _BALANCER.read_text() + third)
+        return Unit(
+            "out/haproxy", [str(HAPROXY), "-db", "-f", str(configuration)], self.outside.folder / "log", environment()
+        )
+
+    def happen(self, events: list[Event], pacs: Pacs, total: int) -> Iterator[Happened]:
+        """Have the events happen, spread over the acknowledgements of ``total`` objects; what each did."""
+        for number, event in enumerate(events):
+            due = total * (number + 0.5) / len(events)
+            wait_for(lambda due=due: len(pacs.acknowledged) >= due or pacs.is_done, "objects to be stored", 900.0)
+            wait_until_whole(self.database, self.lists)
+            yield self._happens(event, pacs)
+
+    def _happens(self, event: Event, pacs: Pacs) -> Happened:
+        begun, refused, stored = time.monotonic(), sum(pacs.refusals.values()), len(pacs.acknowledged)
+        print(f"{begun - self.began:7.1f} s  {event.name} ({event.seconds:g} s)", flush=True)  # noqa: T201
+        event.act(self, event.seconds)
+        ended = time.monotonic()
+        wait_until_whole(self.database, self.lists)
+        whole = time.monotonic()
+        return Happened(
+            event.name,
+            round(begun - self.began, 1),
+            round(ended - begun, 1),
+            round(whole - ended, 1),
+            sum(pacs.refusals.values()) - refused,
+            len(pacs.acknowledged) - stored,
+            round(pacs.longest_silence(begun, whole), 1),
+        )
+
+    def end(self) -> dict[str, int | None]:
+        """End everything; how each unit of the service ended."""
+        statuses = self.units.end(last=("redis", "sentinel", "haproxy", "faults"))
+        for server in self.database.servers.values():
+            server.stop()
+        self.bucket.server.stop()
+        return {name: status for name, status in statuses.items() if name.partition("/")[2] in _OF_THE_SERVICE}
+
+
+_OF_THE_SERVICE = {word for words in UNITS.values() for word in words}
+
+
+def new_trial(prefix: str, work: Path, weed: str) -> Trial:
+    """Put the three hosts together; nothing is started yet."""
+    hosts = {name: Host(name, ADDRESSES[name], prefix, work / name, CLOCKS[name]) for name in ADDRESSES}
+    outside = Host("out", Outside("10.0.0.5").address, prefix, work / "out")
+    for host in (*hosts.values(), outside):
+        host.folder.mkdir()
+    ca = new_authority(work / "ca")
+    write_model(work / "models", "tiny-adult", bias=-0.2)  # some drawings are above the threshold, some below
+    database = Database(hosts, "a", "b", ca)
+    service = Service(hosts, Outside(outside.address), "c", work / "models", ca.path)
+    for host in hosts.values():
+        service.write_settings(host)
+    balancers = {
+        name: balancer(host, database, pem_of(ca, host) if name == "c" else None) for name, host in hosts.items()
+    }
+    units = Units()
+    return Trial(hosts, units, database, Lists(hosts, units), Bucket(hosts["c"], weed), balancers, service, outside)
+
+
+@contextmanager
+def running(trial: Trial) -> Iterator[Results]:
+    """The trial with its receivers, from when all is ready."""
+    at = trial.service.outside
+    with ExitStack() as stack:
+        results = stack.enter_context(receiving(at.address, at.reports, at.messages))
+        stack.callback(trial.end)
+        trial.start()
+        yield results
+
+
+def new_pacs(trial: Trial, seed: int) -> Pacs:
+    at = trial.service.outside
+    return Pacs(at.address, at.balancer, random.Random(seed))

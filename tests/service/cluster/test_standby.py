@@ -1,0 +1,101 @@
+"""Processes of which one leads among all hosts: who takes its place, and when; and what each tells of itself."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+
+from tests.support.hosts import HostRole, Hosts, one_leads
+from tests.support.postgres_server import PostgresServer
+from tests.support.wait import wait_for
+from triage.errors import EXIT_LEAD_LOST
+
+MANAGER: dict[str, str | float] = {
+    "channels__ups__manager__host": "127.0.0.1",
+    "channels__ups__manager__port": 1,
+    "channels__ups__manager__called_ae_title": "UPS",
+    "channels__ups__manager__look_s": 60.0,
+    "channels__ups__manager__enabled": "true",
+}
+"""A UPS manager that is not there, at which one host looks for all."""
+LEADS = 'cxr_triage_leads{host="'
+
+
+def gauge_of(process: HostRole, name: str) -> list[str]:
+    return [line.rpartition(" ")[2] for line in process.metrics().splitlines() if line.startswith(name)]
+
+
+def other(pair: list[HostRole], leader: HostRole) -> HostRole:
+    return next(each for each in pair if each is not leader)
+
+
+@pytest.mark.parametrize("name", ["sweep", "deliver", "reports"])
+class TestOneOfEachKind:
+    def test_a_killed_leader_is_replaced(self, hosts: Hosts, name: str):
+        pair = two(hosts, name)
+        leader = one_leads(*pair)
+        standby = other(pair, leader)
+        leader.role.kill()
+        wait_for(standby.leads, f"the standby of {name} to lead")
+        assert standby.role.said(f"{name}: leads among all hosts from now on")
+
+    def test_one_that_stops_gives_its_place_back_at_once(self, hosts: Hosts, name: str):
+        hosts.lease_s = 300.0  # far longer than the test waits
+        pair = two(hosts, name)
+        leader = wait_for(lambda: next((each for each in pair if each.leads()), None), "one to lead", 90.0)
+        assert leader.role.terminate() == 0
+        wait_for(other(pair, leader).leads, f"the standby of {name} to lead", 120.0)
+        assert leader.role.said(f"{name}: leads no more")
+
+    def test_one_that_stood_still_ends_to_be_started_again(self, hosts: Hosts, name: str):
+        pair = two(hosts, name)
+        leader = one_leads(*pair)
+        standby = other(pair, leader)
+        leader.role.process.send_signal(signal.SIGSTOP)
+        wait_for(standby.leads, f"the standby of {name} to lead")
+        leader.role.process.send_signal(signal.SIGCONT)
+        assert leader.role.wait() == EXIT_LEAD_LOST
+        assert leader.role.said("another host leads, as this process was silent for longer than store.lease_s")
+        assert standby.leads()
+
+
+class TestWhatEachTells:
+    def test_a_standby_sweep_exports_no_state_that_it_does_not_know(self, hosts: Hosts):
+        pair = two(hosts, "sweep")
+        leader = one_leads(*pair)
+        standby = other(pair, leader)
+        wait_for(lambda: gauge_of(leader, "cxr_triage_redis_up") == ["1.0"], "a sweep")
+        for name in ("cxr_triage_sweep_last_run", "cxr_triage_redis_up", "cxr_triage_oldest_untagged"):
+            assert gauge_of(leader, name) and not gauge_of(standby, name)
+        assert gauge_of(leader, LEADS) == ["1.0"] and gauge_of(standby, LEADS) == ["0.0"]
+        assert gauge_of(standby, "cxr_triage_build_info") == ["1.0"]
+
+    def test_a_leader_without_its_database_says_so_and_goes_on_with_it(
+        self, hosts: Hosts, postgres_server: PostgresServer
+    ):
+        leader = hosts.start("sweep")
+        one_leads(leader)
+        postgres_server.stop()
+        try:
+            wait_for(lambda: leader.ready()[0] == 503, "the leader not to be ready")
+            wait_for(lambda: gauge_of(leader, LEADS) == ["0.0"], "the leader not to say that it leads")
+        finally:
+            postgres_server.start()
+        one_leads(leader)
+        assert leader.role.process.poll() is None
+
+    def test_a_standby_without_its_database_is_not_ready(self, hosts: Hosts, postgres_server: PostgresServer):
+        pair = two(hosts, "deliver")
+        standby = other(pair, one_leads(*pair))
+        postgres_server.stop()
+        try:
+            wait_for(lambda: standby.ready()[0] == 503, "the standby not to be ready")
+            assert "the store cannot be asked who leads" in standby.ready()[1]
+        finally:
+            postgres_server.start()
+        one_leads(*pair)
+
+
+def two(hosts: Hosts, name: str) -> list[HostRole]:
+    return [hosts.start(name, **(MANAGER if name == "reports" else {})) for _ in range(2)]
