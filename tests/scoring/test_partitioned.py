@@ -108,8 +108,8 @@ def mixed(running: Roles) -> Mixed:
 KILLED_AT = {
     "taken from the queue": ("before", "triage.scoring.worker:BatchWorker.execute_job"),
     "patients are done, the others are not": ("after", "triage.queue.score_queue:ScoreQueue.end"),
-    "the canary is decided, and not listed": ("before", "triage.worklist.index:Worklist.rehearse"),
-    "the canary is listed, and in its inbox": ("after", "triage.worklist.index:Worklist.rehearse"),
+    "the canary is decided, and not listed": ("before", "triage.worklist.index:IndexedWorklist.rehearse"),
+    "the canary is listed, and in its inbox": ("after", "triage.worklist.index:IndexedWorklist.rehearse"),
 }
 
 
@@ -131,7 +131,7 @@ TROUBLE = {
         "done by another worker meanwhile|attempt 1 of 3: FileNotFoundError",
     ),
     "in the way of what is written": (
-        ("before", "triage.worklist.index:Worklist.rehearse"),
+        ("before", "triage.worklist.index:IndexedWorklist.rehearse"),
         "rm -r canary validation && touch canary validation",
         "attempt 1 of 3: (NotADirectoryError|FileExistsError|OpenError)",
     ),

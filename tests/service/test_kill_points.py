@@ -32,7 +32,7 @@ IN_THE_WORKER = {
     "one assessment of the batch written": ("after", "triage.spool.spool:Spool.write_assessment"),
     "assessments written, no decision": ("before", "triage.spool.spool:Spool.write_decision"),
     "one decision of the batch written": ("after", "triage.spool.spool:Spool.write_decision"),
-    "decisions written, not in the index": ("before", "triage.worklist.index:Worklist.put_all"),
+    "decisions written, not in the index": ("before", "triage.worklist.index:IndexedWorklist.put_all"),
     "in the index, still in the inbox": ("before", "triage.spool.spool:Spool.file"),
     "one object of the batch filed": ("after", "triage.spool.spool:Spool.file"),
     "filed, its job not ended": ("before", "triage.queue.score_queue:ScoreQueue.end"),
