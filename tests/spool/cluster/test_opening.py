@@ -16,11 +16,14 @@ from tests.spool.cluster.test_transactions import setting
 from tests.spool.test_store_contract import A, receive
 from tests.support.certificates import authority
 from tests.support.cluster import Cluster
+from triage.security.database_users import DatabaseUsers
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.connection import Connection
+from triage.spool.cluster.migrations.versions import v0001_first_tables
 from triage.spool.cluster.opening import cluster_at, open_cluster
 from triage.spool.cluster.schema import VERSION_TABLE
+from triage.spool.cluster.shared_rows import SharedRows
 from triage.spool.cluster.sql_errors import as_os_error
 from triage.spool.errors import SpoolError
 
@@ -64,6 +67,24 @@ class TestSchema:
         with pytest.raises(SpoolError, match="9999 of a later release"):
             opened_at(cluster, database)
         assert cluster.server.run(f"SELECT version_num FROM {VERSION_TABLE}", name) == [["9999"]]
+
+    def test_a_database_of_the_first_tables_keeps_its_rows_and_gets_those_of_access(self, cluster: Cluster):
+        name = cluster.server.new_database()
+        for statement in (*v0001_first_tables._TABLES, *v0001_first_tables._TRIGGERS):
+            cluster.server.command(statement, name)
+        cluster.server.command(f"CREATE TABLE {VERSION_TABLE} (version_num varchar(32) PRIMARY KEY)", name)
+        cluster.server.command(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')", name)
+        tenant = cluster.address.tenant
+        cluster.server.command(f"INSERT INTO installation VALUES ('{tenant}', '', '2.25.1')", name)
+        rows = SharedRows(cluster.server.address(name), tenant)
+        assert not rows.is_made()
+        assert DatabaseUsers(rows).all() == []
+        rows.prepare()
+        assert rows.is_made()
+        rows.write("INSERT INTO audit_line (tenant, host, process, content) VALUES (:tenant, 'a', 'b', 'c')")
+        rows.prepare()
+        assert opened_at(cluster, cluster.server.address(name)).installation_uid() == "2.25.1"
+        assert rows.read("SELECT content FROM audit_line WHERE tenant = :tenant") == [["c"]]
 
     def test_a_role_that_may_not_change_tables_can_use_them(self, cluster: Cluster):
         cluster.open()
