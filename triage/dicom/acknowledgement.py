@@ -1,4 +1,4 @@
-"""When the kernel acknowledges what a peer has sent."""
+"""Have the kernel acknowledge at once what a peer has sent."""
 
 from __future__ import annotations
 
