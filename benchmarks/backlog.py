@@ -13,16 +13,21 @@ import argparse
 import os
 import sys
 import time
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from statistics import median
 
 import numpy as np
+import numpy.typing as npt
 from figures import lower, report
 from idle import family, role, taken
 from latency import study
+from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -40,33 +45,46 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
 SIDE = 1024
-BAR_S, AIM_S = 50.0, 25.0
+BAR = 1.2
 _TIMEOUT_S = 900.0
-_AGE = 50.0
+AGE = 50.0
 
 
-def fill(spool: Spool, studies: int) -> None:
-    """Put ``studies`` studies of one image into the inbox."""
+def fill(spool: Spool, studies: int, frames: Sequence[bytes] = (), syntax: str = ExplicitVRLittleEndian) -> None:
+    """Put ``studies`` studies of one image into the inbox; compressed ones have ``frames`` of ``syntax`` in turn."""
     chest = phantom.draw(1, rows=SIDE, columns=SIDE).astype(np.int32)
     rng = np.random.default_rng(1)
     for number in range(studies):
-        noisy = np.clip(chest + rng.integers(-8, 9, chest.shape), 0, 4095).astype("<u2")
-        dataset = study(noisy.tobytes())
-        dataset.Rows = dataset.Columns = SIDE
-        stream = DicomBytesIO()
-        stream.is_implicit_VR, stream.is_little_endian = False, True
-        write_dataset(stream, dataset)
-        data = stream.getvalue()
-        instance = ReceivedInstance(dataset.StudyInstanceUID, dataset.SOPInstanceUID, sha256(data).hexdigest())
-        receipt = Receipt(time.time(), "BENCHMARK", "CXR_TRIAGE", "127.0.0.1", ExplicitVRLittleEndian)
-        part = spool.new_part()
-        with part.open("wb") as file:
-            file.write(header(dataset.SOPClassUID, dataset.SOPInstanceUID, ExplicitVRLittleEndian, receipt) + data)
-            file.flush()
-            spool.receive(part, file.fileno(), instance)
+        if frames:
+            dataset = study(encapsulate([frames[number % len(frames)]]))
+            dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+        else:
+            dataset = study(noisy(chest, rng).tobytes())
+        put(spool, dataset, syntax)
         if number % 100 == 0:
             print(f"\rfilling the spool: {number} of {studies}", end="", file=sys.stderr)
     print(file=sys.stderr)
+
+
+def noisy(chest: npt.NDArray[np.int32], rng: np.random.Generator) -> npt.NDArray[np.uint16]:
+    """Return a phantom with noise, 12 bits."""
+    return np.clip(chest + rng.integers(-8, 9, chest.shape), 0, 4095).astype("<u2")
+
+
+def put(spool: Spool, dataset: Dataset, syntax: str) -> None:
+    """Put an object of ``SIDE`` rows and columns into the inbox as the listener does."""
+    dataset.Rows = dataset.Columns = SIDE
+    stream = DicomBytesIO()
+    stream.is_implicit_VR, stream.is_little_endian = False, True
+    write_dataset(stream, dataset)
+    data = stream.getvalue()
+    instance = ReceivedInstance(dataset.StudyInstanceUID, dataset.SOPInstanceUID, sha256(data).hexdigest())
+    receipt = Receipt(time.time(), "BENCHMARK", "CXR_TRIAGE", "127.0.0.1", syntax)
+    part = spool.new_part()
+    with part.open("wb") as file:
+        file.write(header(dataset.SOPClassUID, dataset.SOPInstanceUID, syntax, receipt) + data)
+        file.flush()
+        spool.receive(part, file.fileno(), instance)
 
 
 @dataclass(frozen=True)
@@ -156,7 +174,7 @@ def main() -> None:
     one = spool.inbox_path(next(iter(spool.waiting()))).read_bytes()
     cards = load_cards(arguments.models, ())
     policy = RegistryPolicy(allow_demo=True)
-    chosen = choose(cards, _AGE, policy)
+    chosen = choose(cards, AGE, policy)
     assert isinstance(chosen, ChosenModels)
     (card,) = chosen.cards
     prepared = prepare(BytesIO(one).getvalue(), cards, AssessmentPolicy(registry=policy))
@@ -189,11 +207,12 @@ def main() -> None:
     print(table(("part", "seconds", "images/s", "service / this", "processors", "service / this"), rows))
     share = studies / max(studies - already, 1)
     print("processor seconds: " + ", ".join(f"{name} {each * share:.1f}" for name, each in sorted(roles.items())))
-    verdict = "met" if whole.clock < BAR_S else "MISSED"
-    print(f"bar {BAR_S:.0f} s: {verdict}; aim {AIM_S:.0f} s: {whole.clock / AIM_S:.2f} of it")
     both = [one_session + one_decoding for one_session, one_decoding in turns]
+    ratios = [whole.clock / each.clock for each in both]
+    verdict = "met" if median(ratios) <= BAR else "MISSED"
+    print(f"of session and decoding after each other: {median(ratios):.2f} (bar {BAR}: {verdict})")
     report(
-        lower("backlog.of_decode_and_session", [whole.clock / each.clock for each in both], bar=1.2),
+        lower("backlog.of_decode_and_session", ratios, bar=BAR),
         lower("backlog.processors_of_decode_and_session", [whole.cpu / each.cpu for each in both]),
     )
 

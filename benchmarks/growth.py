@@ -1,9 +1,13 @@
 """Cost against size: 1,000, 10,000 and 100,000 studies kept, and objects waiting. Usage: growth.py [--sizes N ...]
 
+``growth.py --sizes 100000 1000000 --kept`` is the largest: 20 GB of small files (BENCH_FOLDER) and most of an hour.
+
 Studies are generated: a folder with its decision, its assessment and a sparse image. Measured are processor seconds of
 this process, which others on the machine disturb least, and of Redis: of a restart (the index is rebuilt), a sweep when
-nothing is new, one after ten new studies, and a page of the worklist at its end (`patient_search.py` has the search).
-With objects in the inbox instead of studies: a sweep over them, and the queueing of all (the first sweep).
+nothing is new, one after ten new studies, a page of the worklist at its end; and of the web process's own list: its
+first reading, a search for a patient ID when nothing is new, after a new study, and a minute later, when every study's
+folder is looked at. With objects in the inbox instead of studies: a sweep over them, and the queueing of all (the
+first sweep).
 
 Printed with each is the exponent between the two largest sizes: 0 does not grow, 1 grows like the number.
 """
@@ -30,6 +34,7 @@ import psutil
 from figures import lower, report
 from latency import study
 from page import decision, redis
+from patient_search import MINUTE_S, Clock
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -46,11 +51,14 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.result_files import DECISION, HISTORY
 from triage.spool.spool import Spool
 from triage.worklist.index import IndexedWorklist
+from triage.worklist.indexed_query import IndexedQuery
+from triage.worklist.query import ListRequest
 
 SIZES = (1_000, 10_000, 100_000)
 TURNS = 5
 NEW = 10
 _IMAGE_BYTES = 15_500_000  # sparse
+_PATIENT = pack("<HH2sH", 0x0010, 0x0020, b"LO", 10) + b"BENCHMARK "
 _ASSESSMENT = ImageAssessment(
     study_instance_uid="",
     series_instance_uid="1.2",
@@ -113,7 +121,7 @@ def keep(spool: Spool, number: int, start: float) -> None:
     )
     (folder / f"{name}.json").write_text(json.dumps(to_record(assessment)))
     with (folder / f"{name}.dcm").open("wb") as image:
-        image.write(_head())
+        image.write(_head().replace(_PATIENT, _PATIENT[:8] + patient_id(number).encode() + b" "))
         image.truncate(image.tell() + _IMAGE_BYTES)
 
 
@@ -154,7 +162,38 @@ def kept(folder: Path, size: int) -> dict[str, float]:
         while (page := index.page(cursor, 500, time.time())).next_cursor is not None and pages < size // 500 - 1:
             cursor, pages = page.next_cursor, pages + 1
         found["page"] = there.cost(lambda: [index.page(cursor, 50, time.time()) for _ in range(100)]) / 100
-        return found
+        return found | searches(there, size + TURNS * NEW, start)
+
+
+def searches(there: Place, size: int, start: float) -> dict[str, float]:
+    """Return the costs of the list as the web process keeps it, with so many studies kept."""
+    clock, index = Clock(), Worklist(there.client)
+    query = IndexedQuery(index, there.spool, 3600.0, clock)
+
+    def first_reading() -> None:
+        while not query.catch_up(2.0):
+            pass
+
+    def search(number: int) -> None:
+        page = query.page(ListRequest(patient=patient_id(number).lower()), time.time())
+        assert page.complete and page.matching == 1, (page.complete, page.matching)
+
+    def search_after(number: int, later_s: float) -> float:
+        keep(there.spool, number, start)
+        index.put(replace(decision(number, start), revision=f"{number:064x}"))
+        clock.ahead += later_s
+        return there.cost(lambda: search(number))
+
+    found = {"first reading": there.cost(first_reading)}
+    found["search"] = median(there.cost(lambda: search(0)) for _ in range(TURNS))
+    found["search, one new"] = median(search_after(size + turn, 0.0) for turn in range(TURNS))
+    found["search, a minute later"] = median(search_after(size + TURNS + turn, MINUTE_S) for turn in range(TURNS))
+    return found
+
+
+def patient_id(number: int) -> str:
+    """Return the patient ID of a study: as many characters as the one in ``_head``."""
+    return f"P{number:08d}"
 
 
 def waiting(folder: Path, size: int) -> dict[str, float]:
@@ -180,11 +219,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=SIZES)
     costs: dict[str, dict[int, float]] = {}
-    sizes = sorted(parser.parse_args().sizes)
+    parser.add_argument("--kept", action="store_true", help="only studies that are kept, no objects that wait")
+    arguments = parser.parse_args()
+    sizes = sorted(arguments.sizes)
     for size in sizes:
         folder = Path(tempfile.mkdtemp(prefix="cxr-bench-", dir=os.environ.get("BENCH_FOLDER")))
         try:
-            for name, cost in (kept(folder / "kept", size) | waiting(folder / "waiting", size)).items():
+            of_objects = {} if arguments.kept else waiting(folder / "waiting", size)
+            for name, cost in (kept(folder / "kept", size) | of_objects).items():
                 costs.setdefault(name, {})[size] = cost
         finally:
             shutil.rmtree(folder)

@@ -37,7 +37,7 @@ from triage.worklist.query import ListRequest
 
 FEW = 1000
 ROUNDS = 15
-_MINUTE_S = 61.0
+MINUTE_S = 61.0
 _NAMES = ("SMITH^JOHN", "GARCIA^MARIA", "MUELLER^JOERG", "YAMADA^TAROU", "NGUYEN^LAN", "OKAFOR^ADA", "SILVA^ANA")
 
 
@@ -130,7 +130,7 @@ def measure(there: Listed, studies: int) -> dict[str, float]:
 
     def minute_later(number: int) -> None:
         there.add(number + ROUNDS)
-        there.clock.ahead += _MINUTE_S
+        there.clock.ahead += MINUTE_S
 
     by_name = Sort(Column.PATIENT_NAME)
     return {

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
+from figures import higher, report
 from highdicom import sr
 from prometheus_client import CollectorRegistry
 from pydicom import dcmread
@@ -37,6 +38,7 @@ from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
 
 ROUNDS = 5
+BAR = 0.8
 
 
 def bare(spool: Spool, studies: list[str], port: int) -> None:
@@ -135,6 +137,8 @@ def main() -> None:
     theirs, mine = median(rates[bare]), median(rates[ours])
     rows = [["highdicom + pynetdicom", f"{theirs:.1f}", ""], ["triage deliver", f"{mine:.1f}", f"{mine / theirs:.2f}"]]
     print(table(["", "studies/s", "ratio"], rows))
+    pairs = zip(rates[ours], rates[bare], strict=True)
+    report(higher("structured_reports.of_bare", [own / other for own, other in pairs], bar=BAR))
 
 
 if __name__ == "__main__":

@@ -27,6 +27,9 @@ _TRACED = (
 )
 _CALL = re.compile(r"^\d+\s+(\w+)\((.*)\)\s+= (-?\d+)")
 _TEXT = re.compile(r'"((?:\\x[0-9a-f]{2})*)"(\.\.\.)?')
+_EXITED = re.compile(r"^\d+ +\+\+\+ exited with ")
+_RESUMED = re.compile(r"^(\d+) +<\.\.\. \w+ resumed>(.*)$")
+_UNFINISHED = " <unfinished ...>"
 _DESCRIPTOR = re.compile(r"^(?:AT_FDCWD|\d+)<((?:\\x[0-9a-f]{2})*)")
 
 
@@ -46,9 +49,25 @@ def record(command: Sequence[str], folder: Path) -> list[Call]:
     strace = [str(STRACE), "-f", "-y", "-xx", "-s", "10000000", "-e", f"trace={_TRACED}", "-o", str(log)]
     done = subprocess.run([*strace, *command], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
-    lines = log.read_text(errors="replace").splitlines()
+    lines = _whole(log.read_text(errors="replace").splitlines())
     assert not any("unfinished" in line for line in lines), "two threads write at once: not understood here"
     return [call for line in lines if (call := _call(line)) is not None]
+
+
+def _whole(lines: Sequence[str]) -> list[str]:
+    """Join a call to its end, where only the end of a thread stands between: one that has done its work, and is joined.
+
+    Two calls at once stay in pieces.
+    """
+    calls = [line for line in lines if not _EXITED.match(line)]
+    whole: list[str] = []
+    for line in calls:
+        resumed = _RESUMED.match(line)
+        if resumed and whole and whole[-1].startswith(f"{resumed[1]} ") and whole[-1].endswith(_UNFINISHED):
+            whole[-1] = whole[-1].removesuffix(_UNFINISHED) + resumed[2]
+        else:
+            whole.append(line)
+    return whole
 
 
 def _call(line: str) -> Call | None:

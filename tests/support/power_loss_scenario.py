@@ -110,8 +110,9 @@ def deliver(spool: Spool, told: Any) -> None:
     settings = SRDestination(name=DESTINATION, host="127.0.0.1", port=1, called_ae_title="PACS", delay_s=0.0)
     channel = Channel(told)
     thread = Deliverer(spool, outbox, settings, channel, DELIVERY_METRICS, now=lambda: 4e9)  # type: ignore[arg-type]
-    for _ in range(2):  # one result of a study in a round: what a crash left of an earlier one comes first
-        thread.round()
+    for _ in range(2):  # what a crash left of an earlier result of a study comes first
+        thread.build()  # and not both at once, as in a round: what two threads write at once cannot be told apart here
+        thread.send()
 
 
 def run(root: Path) -> None:

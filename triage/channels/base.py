@@ -77,7 +77,11 @@ Send = Callable[[bytes], SendResult]
 
 
 class Channel(Protocol):
-    """The channel of one destination. All methods are called from one thread."""
+    """The channel of one destination.
+
+    Messages are built in one thread while connections are opened and used in others, each in one; never so for a
+    destination whose settings say ``one_at_a_time``.
+    """
 
     @property
     def encoder(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
@@ -13,7 +13,12 @@ DestinationName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]
 
 
 class Destination(Section):
-    """Settings of every destination."""
+    """Settings of every destination.
+
+    ``one_at_a_time``: its channel is not called for two things at once.
+    """
+
+    one_at_a_time: ClassVar[bool] = False
 
     name: DestinationName = Field(description="Its name in commands, logs and metrics; letters, digits, _ and -.")
     enabled: bool = Field(True, description="False: as if it were not written here; nothing is built for it.")
@@ -25,6 +30,12 @@ class Destination(Section):
     )
     longest_interval_s: float = Field(900.0, gt=0, description="Longest time between two attempts, in seconds.")
     timeout_s: float = Field(30.0, gt=0, le=600, description="Seconds of silence until an attempt counts as failed.")
+    connections: int = Field(
+        1,
+        ge=1,
+        le=8,
+        description="Most connections at once; messages about different studies may then arrive in any order.",
+    )
     delay_s: float = Field(0.0, ge=0, description="Seconds from a study's decision until its message is built.")
     canary: bool = Field(
         False, description="Deliver the canary here too, marked as a test: the receiver has to know what it is."

@@ -1,4 +1,4 @@
-"""One thread for each destination: build the messages that it lacks, send those that are due.
+"""One thread for each destination: build the messages that it lacks, while others send those that are due.
 
 A destination that hangs delays no other. Everything that has to survive is in the outbox's files.
 """
@@ -12,26 +12,22 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from triage.channels.base import Channel, DeliveryStatus, Send, SendResult
+from triage.channels.base import Channel, DeliveryStatus
 from triage.channels.settings import Destination
 from triage.delivery.build import Builder, BuildResult, build_if_changed
+from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import DeliveryState, OutgoingObject, milliseconds
-from triage.errors import UnreachableError, cause
+from triage.delivery.record import OutgoingObject
+from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.runtime.progress import ProgressWatch
-from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
-from triage.spool.study import associations_of
 
 logger = logging.getLogger(__name__)
 
-UNREACHABLE = "unreachable"
-"""The outcome of an attempt at a destination that does not answer; the others are those of ``DeliveryStatus``."""
-
-_ROUND_S = 10.0  # after building for so long, send; after sending for so long, look for new results
+_ROUND_S = 10.0  # after building and sending for so long, look for new results
 _GAUGES_S = 5.0
 _GRACE_S = 20.0
 _CLOCKS_DIFFER_S = 60.0  # a mark from further ahead was made by a clock that was wrong
@@ -86,164 +82,70 @@ class Deliverer:
         return self.destination.name
 
     def round(self) -> None:
-        """Build what is marked, send what is due, count what is left."""
-        self.build()
-        self.send()
+        """Build what is marked and send what is due, both at once; count what is left."""
+        marked = self._marked()
+        if self.destination.one_at_a_time:
+            self._build_all(marked)
+            self.send()
+        else:
+            self._build_and_send(marked)
         self._count()
 
     def build(self) -> None:
         """Build for every study whose mark is old enough. A study that cannot be built holds up no other."""
-        due = self.now() - self.destination.delay_s
+        self._build_all(self._marked())
+
+    def send(self) -> None:
+        """Send what is due, unless the destination is switched off or being left alone."""
+        self._build_and_send([])
+
+    def _build_and_send(self, marked: Sequence[str]) -> None:
+        sender = Sender(self.spool, self.outbox, self.destination, self.channel, self.metrics, self.stopping, self.now)
+        due = sender.due(marked, _ROUND_S)
+        if due is None or not (marked or due.any()):
+            self._build_all(marked)
+            return
+        with sender.sending(due):
+            self._build_all(marked, due.built)
+
+    def _marked(self) -> list[str]:
+        """Return the studies whose mark is old enough."""
         now = self.now()
-        marked = [uid for since, uid in self.outbox.marked(self.name) if since <= due or since > now + _CLOCKS_DIFFER_S]
+        due = now - self.destination.delay_s
+        return [uid for since, uid in self.outbox.marked(self.name) if since <= due or since > now + _CLOCKS_DIFFER_S]
+
+    def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
         if not marked:
             return
         waiting = self.outbox.waiting(self.name)
-        until = time.monotonic() + _ROUND_S
+        ended = until(_ROUND_S, self.stopping)
         for uid in marked:
-            if self.stopping() or time.monotonic() > until:
+            if ended():
                 return
-            try:
-                with about(destination=self.name, study=uid):
-                    built = self._build(uid, waiting)
-            except OSError:
-                raise
-            except Exception as error:  # the edge: whatever one study does to an encoder
-                self._cannot_build(uid, error)
-                continue
-            if built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.WITHDRAWN):
-                self.metrics.built.labels(self.name).inc()
-            if built is BuildResult.REPAIRED:
-                self.metrics.repaired.labels(self.name).inc()
-            elif built is BuildResult.SKIPPED:
-                self.metrics.skipped.labels(self.name).inc()
-            elif built is BuildResult.HELD:
-                self.metrics.held.labels(self.name).inc()
+            self._build_one(uid, waiting)
+            on_built(uid)
+
+    def _build_one(self, uid: str, waiting: list[OutgoingObject]) -> None:
+        try:
+            with about(destination=self.name, study=uid):
+                built = self._build(uid, waiting)
+        except OSError:
+            raise
+        except Exception as error:  # the edge: whatever one study does to an encoder
+            self._cannot_build(uid, error)
+            return
+        if built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.WITHDRAWN):
+            self.metrics.built.labels(self.name).inc()
+        if built is BuildResult.REPAIRED:
+            self.metrics.repaired.labels(self.name).inc()
+        elif built is BuildResult.SKIPPED:
+            self.metrics.skipped.labels(self.name).inc()
+        elif built is BuildResult.HELD:
+            self.metrics.held.labels(self.name).inc()
 
     def _build(self, uid: str, waiting: list[OutgoingObject]) -> BuildResult:
         builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test)
         return build_if_changed(builder, uid, waiting, self.now())
-
-    def send(self) -> None:
-        """Send what is due, over one connection, unless the destination is switched off or being left alone."""
-        failures, next_try, _ = self.outbox.pause(self.name)
-        now = self.now()
-        if self._is_ahead(next_try, failures, now) or self.outbox.disabled(self.name):
-            return
-        due = self._due(now)
-        if not due:
-            return
-        try:
-            with self.channel.connect() as send:
-                self.metrics.up.labels(self.name).set(1)
-                self._send_all(send, due, failures)
-        except UnreachableError as error:
-            self.metrics.up.labels(self.name).set(0)
-            self.metrics.attempts.labels(self.name, UNREACHABLE).inc()
-            self._pause(failures + 1, str(error))
-
-    def _due(self, now: float) -> list[OutgoingObject]:
-        """Return the messages that are due; of each study the first, so that no older result follows a newer one."""
-        waiting = self.outbox.waiting(self.name)
-        first: dict[str, int] = {}
-        for item in waiting:
-            first[item.study_instance_uid] = min(item.number, first.get(item.study_instance_uid, item.number))
-        return [
-            each
-            for each in waiting
-            if not self._is_ahead(each.due / 1000, each.tries, now) and each.number == first[each.study_instance_uid]
-        ]
-
-    def _is_ahead(self, next_try: float, tries: int, now: float) -> bool:
-        """Return whether it is too early for the next attempt after ``tries``.
-
-        A time that is further ahead than an interval was written by a wrong clock: then it is not too early.
-        """
-        longest_s = self._interval(tries - 1) if tries else 0.0
-        return milliseconds(now) < milliseconds(next_try) <= milliseconds(now + longest_s)
-
-    def _send_all(self, send: Send, due: Sequence[OutgoingObject], failures: int) -> None:
-        until = time.monotonic() + _ROUND_S
-        for item in due:
-            if self.stopping() or time.monotonic() > until or self.outbox.disabled(self.name):
-                return
-            study = item.study_instance_uid
-            try:
-                state, payload = self.outbox.state(item), self.outbox.payload(item)
-            except FileNotFoundError:  # a person has dropped it meanwhile
-                continue
-            except LeaseLostError:  # another deliverer sends it
-                raise
-            except (OSError, ValueError, KeyError, TypeError) as error:
-                # Of one study: the others are told all the same, and the alert of what waits too long says that it does
-                logger.error(
-                    "%s: what study %s is to be told cannot be read (%s): restore its files from a backup",
-                    *(self.name, study, _cause_or_place(error)),
-                )
-                continue
-            if state is not DeliveryState.WAITING:
-                self.outbox.tidy(item, state)
-                continue
-            came = associations_of(self.spool, study)
-            with about(destination=self.name, study=study, revision=item.revision, association=came):
-                outcome = self._sent(send, payload)
-                self._settle(item, outcome)
-            if outcome.lost:
-                self._pause(failures + 1, outcome.detail)
-                return
-            if failures:
-                failures = 0
-                self.outbox.set_pause(self.name, 0, 0.0, "")
-
-    def _sent(self, send: Send, payload: bytes) -> SendResult:
-        """Send and return the result; an unforeseen answer or fault counts as a failed attempt, and not for ever."""
-        try:
-            return send(payload)
-        except UnreachableError:
-            raise
-        except Exception as error:  # the edge: whatever a peer answers, and whatever a file holds
-            return SendResult(DeliveryStatus.RETRY, f"it could not be sent: {_cause_or_place(error)}", lost=True)
-
-    def _settle(self, item: OutgoingObject, outcome: SendResult) -> None:
-        now = self.now()
-        status = outcome.status
-        if status is DeliveryStatus.RETRY and item.tries + 1 >= (outcome.tries or self.destination.tries):
-            status = DeliveryStatus.DEAD
-        noted = f"{outcome.detail}: {outcome.told}" if outcome.told else outcome.detail
-        where = self._where(item)
-        if status is DeliveryStatus.DELIVERED:
-            self._delivered(item, outcome, noted, now)
-        elif status is DeliveryStatus.DEAD:
-            self.outbox.bury(item, noted, now)
-            logger.error("%s is a dead letter after attempt %d: %s", where, item.tries + 1, outcome.detail)
-        else:
-            wait_s = self._interval(item.tries)
-            self.outbox.postpone(item, noted, now, wait_s)
-            logger.warning("%s, attempt %d: %s; again in %.0f s", where, item.tries + 1, outcome.detail, wait_s)
-        self.metrics.attempts.labels(self.name, status).inc()
-
-    def _delivered(self, item: OutgoingObject, outcome: SendResult, noted: str, now: float) -> None:
-        where = self._where(item)
-        record = self.outbox.delivered(item, noted, now)
-        self.outbox.supersede_dead(item, now)
-        self.metrics.time_to_delivery.labels(self.name).observe(max(now - record.decided_at, 0.0))
-        with about(sent_as=" ".join(record.identity.values())):
-            if outcome.warned:
-                self.metrics.warnings.labels(self.name).inc()
-                logger.warning("%s was delivered, %s", where, outcome.detail)
-            else:
-                logger.info("%s was delivered: %s", where, outcome.detail, extra={"source": item.study_instance_uid})
-
-    def _where(self, item: OutgoingObject) -> str:
-        return f"{self.name}: study {item.study_instance_uid} (revision {item.revision[:8]})"
-
-    def _pause(self, failures: int, why: str) -> None:
-        wait_s = self._interval(failures - 1)
-        self.outbox.set_pause(self.name, failures, self.now() + wait_s, why)
-        logger.warning("%s: %s; nothing is sent there for %.0f s", self.name, why, wait_s)
-
-    def _interval(self, before: int) -> float:
-        return float(min(self.destination.first_interval_s * 2 ** min(before, 30), self.destination.longest_interval_s))
 
     def _cannot_build(self, uid: str, error: Exception) -> None:
         """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""
@@ -318,11 +220,7 @@ def _loop(
             deliverer.round()
             progress.made()
         except Exception as error:  # the edge: a full disk, or a fault of ours; the other destinations go on
-            progress.failed(f"{deliverer.name}: {_cause_or_place(error)}")
-            logger.error("%s: %s; trying again", deliverer.name, _cause_or_place(error))
+            progress.failed(f"{deliverer.name}: {cause_or_place(error)}")
+            logger.error("%s: %s; trying again", deliverer.name, cause_or_place(error))
             wait(interval_s * 5)
         wait(interval_s)
-
-
-def _cause_or_place(error: Exception) -> str:
-    return cause(error) if isinstance(error, OSError) else where_raised(error)

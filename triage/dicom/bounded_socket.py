@@ -11,6 +11,7 @@ import time
 
 from pynetdicom.association import Association
 
+from triage.dicom.acknowledgement import acknowledge_now
 from triage.dicom.pynetdicom_internals import connected_socket, replace_reader
 from triage.errors import TriageError
 
@@ -44,7 +45,7 @@ class BoundedReader:
             raise PeerOverflowError("the peer sends more than any response has")
         data = bytearray()
         deadline = time.monotonic() + self._timeout_s
-        while len(data) < count and (piece := self._socket.recv(count - len(data))):
+        while len(data) < count and (piece := self._next(count - len(data))):
             data += piece
             if len(data) < count and time.monotonic() > deadline:
                 logger.warning(
@@ -53,6 +54,10 @@ class BoundedReader:
                 raise TimeoutError("the peer did not finish a PDU")
         self._left -= len(data)
         return data
+
+    def _next(self, most: int) -> bytes:
+        acknowledge_now(self._socket)
+        return self._socket.recv(most)
 
 
 def bound_reads(association: Association, peer: str, timeout_s: float) -> None:

@@ -44,6 +44,7 @@ class ElementReader:
         self._headers = HeaderReader(order)
         self._lengths = LengthFinder(source, order)
         self._state = state
+        self._not_zero_at = -1
 
     def element(self, at: int, container: Container) -> Element | None:
         """Return the element or delimiter at a position; None at the end of its container. Raises WalkEndError."""
@@ -53,6 +54,9 @@ class ElementReader:
             self._check_end(head, at, container)
             return None
         header = self._headers.header(head, at, container.implicit)
+        if not header.tag and not container.depth and self._only_zeros(at):
+            self._end_at_zeros()
+            return None
         if header.tag >> 16 == DELIMITERS and header.vr in (b"", INVALID_VR):
             return header._replace(vr=b"").element(header.value_at + header.length)
         if header.vr == INVALID_VR:
@@ -122,6 +126,8 @@ class ElementReader:
             if tag != ITEM or length == UNDEFINED:
                 raise WalkEndError(Kind.NO_ELEMENT)
             self._check_length(at + 8, length, end)
+            if not length:
+                self._state.count_idle()
             at += 8 + length
         self._state.record(Kind.NOT_CLOSED)
         return at
@@ -219,9 +225,13 @@ class ElementReader:
             if element is None:
                 break
             if element.tag >> 16 == DELIMITERS:
+                if not elements:
+                    self._state.count_idle()
                 return tuple(elements), self._item_end(element, item, elements)
             elements.append(element)
             at = element.end
+        if not elements:
+            self._state.count_idle()
         if not item.stated:
             self._state.record(Kind.NOT_CLOSED, hides=self._may_be_too_many(elements))
         return tuple(elements), at if item.end is None else max(at, item.end)
@@ -263,10 +273,6 @@ class ElementReader:
 
     def _without_vr(self, tag: int, head: bytes, at: int, container: Container) -> Element | None:
         """Return an element whose VR is none, as the dictionary has it, if its length is certain."""
-        if tag == 0 and container.depth == 0 and self._only_zeros(at):
-            self._state.stay_behind(0)
-            self._state.record(Kind.PADDING, after=True)
-            return None
         form = self._lengths.form_of(at, container.end, container.depth > 0)
         if form is None:
             self._state.stay_behind(container.depth)
@@ -278,9 +284,20 @@ class ElementReader:
         state = ElementState.DROPPED if vr == b"SQ" else ElementState.MENDED
         return Element(tag, vr, at, value_at, value_at + length, state)
 
+    def _end_at_zeros(self) -> None:
+        """End the data set where nothing but zeros follows. Raises WalkEndError for one of zeros alone."""
+        self._state.stay_behind(0)
+        if self._state.previous == NO_TAG:
+            raise WalkEndError(Kind.NO_ELEMENT)
+        self._state.record(Kind.PADDING, after=True)
+
     def _only_zeros(self, at: int) -> bool:
+        """Return whether there are only zeros from a position on; what is not zero is looked for once."""
+        if at <= self._not_zero_at:
+            return False
         while piece := self._read(at, 65536):
-            if piece.strip(b"\0"):
+            if rest := piece.lstrip(b"\0"):
+                self._not_zero_at = at + len(piece) - len(rest)
                 return False
             at += len(piece)
         return True

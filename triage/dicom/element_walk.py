@@ -103,3 +103,5 @@ class Walk:
         same = length == first.end - first.value_at and length <= LONGEST_SEQUENCE
         if not (same and self._source.read(first.value_at, length) == self._source.read(again.value_at, length)):
             self._state.record(Kind.REPEATED)
+        else:
+            self._state.count_idle()

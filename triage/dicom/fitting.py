@@ -42,6 +42,8 @@ _INSIDE: Mapping[str, tuple[str, ...]] = {  # attributes copied from the items o
     "IssuerOfPatientIDQualifiersSequence": ("UniversalEntityID", "UniversalEntityIDType"),
     "IssuerOfAccessionNumberSequence": ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType"),
 }
+_PLAIN_VRS = frozenset(("AS", "CS", "DA", "LO", "SH", "TM"))
+_OF_ASCII = frozenset(("", "ISO_IR 6", "ISO_IR 100", "ISO_IR 192"))
 _CUT = ("StudyDescription",)  # texts for people, which identify nothing
 _LONGEST = 64  # of LO; identifiers that are longer than SH allows (16) are what archives have of the images
 _LONGEST_GROUP = 64  # of PN
@@ -252,8 +254,20 @@ def _is_enough(keyword: str, item: Dataset) -> bool:
     return len(item) > 0 if keyword == "IssuerOfAccessionNumberSequence" else _INSIDE[keyword][0] in item
 
 
+def _is_plain(fitting: Dataset, element: DataElement) -> bool:
+    """Return whether a value is text that every character set of ASCII's family writes and reads as it stands."""
+    terms = fitting.get("SpecificCharacterSet") or ""
+    known = terms in _OF_ASCII if isinstance(terms, str) else all(each in _OF_ASCII for each in terms)
+    text = element.value
+    if not (known and element.VR in _PLAIN_VRS and isinstance(text, str)):
+        return False
+    return text.isascii() and text.isprintable() and text == text.strip() and "\\" not in text
+
+
 def _check_written(fitting: Dataset, element: DataElement) -> None:
     """Raise _UnfitError for an element that cannot be written, or would be read back as another value."""
+    if _is_plain(fitting, element):
+        return
     alone = Dataset()
     if "SpecificCharacterSet" in fitting:
         alone.SpecificCharacterSet = fitting.SpecificCharacterSet

@@ -8,6 +8,7 @@ from triage.errors import TriageError
 
 _MOST_ELEMENTS = 250_000  # an object has some hundreds, a large report some ten thousand
 _MOST_FAULTS = 1000
+_MOST_IDLE = 10_000  # steps that bring nothing: bytes that are made to be slow are little else
 
 
 class WalkEndError(TriageError):
@@ -36,12 +37,21 @@ class WalkState:
         self.current = NO_TAG
         self.previous = NO_TAG
         self.faults: list[Fault] = []
-        self._count = 0
+        self._count = self._idle = 0
 
     def count_header(self) -> None:
         """Count one header, of an element or an item. Raises WalkLimitError."""
         self._count += 1
         if self._count > _MOST_ELEMENTS:
+            raise WalkLimitError(Kind.TOO_MANY)
+
+    def count_idle(self) -> None:
+        """Count a repeated element that says the same, an item without elements, an empty fragment.
+
+        Raises WalkLimitError.
+        """
+        self._idle += 1
+        if self._idle > _MOST_IDLE:
             raise WalkLimitError(Kind.TOO_MANY)
 
     def enter(self, tag: int, depth: int) -> None:

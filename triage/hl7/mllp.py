@@ -9,6 +9,7 @@ import time
 from types import TracebackType
 from typing import Self
 
+from triage.dicom.acknowledgement import acknowledge_now
 from triage.dicom.tls import ClientTLS, explain
 from triage.errors import TriageError, UnreachableError, cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed
@@ -94,6 +95,8 @@ class MLLPConnection:
         try:
             connected = socket.create_connection(self._address, timeout=self._timeout_s)
             try:
+                # The last piece of a long message would wait for the acknowledgement of those before it.
+                connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._socket = _secured(connected, context, self._tls)
             except BaseException:
                 connected.close()
@@ -118,6 +121,7 @@ class MLLPConnection:
             raise self._no_answer("no answer in time")
         connected = self._connected()
         connected.settimeout(min(left, _PAUSE_S))
+        acknowledge_now(connected)
         try:
             data = connected.recv(_AT_ONCE)
         except TimeoutError:

@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from triage.radiograph.area_filter import shrink
 from triage.radiograph.crop import WHOLE, Edges, Rectangle, content
 
 FloatImage = npt.NDArray[np.float32]
@@ -176,8 +177,10 @@ def _resized(image: FloatImage, shape: tuple[int, int], resize: Resize) -> Float
     shrinking = image.shape[0] >= shape[0] and image.shape[1] >= shape[1]
     if resize == "area_rows" and shrinking:
         image = _fewer_rows(image, shape[0])
-    flags = cv2.INTER_LINEAR if resize == "linear" or not shrinking else cv2.INTER_AREA
-    return np.asarray(cv2.resize(np.ascontiguousarray(image), shape[::-1], interpolation=flags), dtype=np.float32)
+    image = np.ascontiguousarray(image)
+    if resize != "linear" and shrinking:
+        return shrink(image, shape)
+    return np.asarray(cv2.resize(image, shape[::-1], interpolation=cv2.INTER_LINEAR), dtype=np.float32)
 
 
 def _fewer_rows(image: FloatImage, rows: int) -> FloatImage:

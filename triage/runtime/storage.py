@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import os
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 _SYNCED_WHOLE = {
@@ -66,7 +67,7 @@ def file_system_of(folder: Path) -> FileSystem:
 def file_system_type(folder: Path) -> int:
     """Return ``f_type`` of statfs(2), which Python's ``os.statvfs`` lacks. Raises OSError."""
     buffer = (ctypes.c_long * 64)()  # f_type is the first word of the structure, which is far smaller
-    _checked(ctypes.CDLL(None, use_errno=True).statfs(os.fsencode(folder), buffer), folder)
+    _checked(_c_library().statfs(os.fsencode(folder), buffer), folder)
     return int(buffer[0]) & 0xFFFFFFFF
 
 
@@ -74,7 +75,7 @@ def sync_file_system(folder: Path) -> None:
     """Wait until everything that was written to the file system of ``folder`` is on the disk. Raises OSError."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        _checked(ctypes.CDLL(None, use_errno=True).syncfs(descriptor), folder)
+        _checked(_c_library().syncfs(descriptor), folder)
     finally:
         os.close(descriptor)
 
@@ -86,11 +87,17 @@ def begin_writing_out(descriptor: int, start: int, length: int) -> bool:
     call, or it is refused.
     """
     try:
-        sync_file_range = ctypes.CDLL(None).sync_file_range
+        sync_file_range = _c_library().sync_file_range
     except (OSError, AttributeError):
         return False
-    sync_file_range.argtypes = (ctypes.c_int, ctypes.c_int64, ctypes.c_int64, ctypes.c_uint)
-    return bool(sync_file_range(descriptor, start, length, _SYNC_FILE_RANGE_WRITE) == 0)
+    arguments = ctypes.c_int(descriptor), ctypes.c_int64(start), ctypes.c_int64(length)
+    return bool(sync_file_range(*arguments, ctypes.c_uint(_SYNC_FILE_RANGE_WRITE)) == 0)
+
+
+@cache
+def _c_library() -> ctypes.CDLL:
+    """Return the C library, loaded once: to load it anew for each object takes a twentieth of a small one's time."""
+    return ctypes.CDLL(None, use_errno=True)
 
 
 def _checked(status: int, folder: Path) -> None:

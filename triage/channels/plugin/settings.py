@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated, ClassVar, Self
 
 from pydantic import Field, SecretStr, StringConstraints, model_validator
 
@@ -11,6 +11,8 @@ from triage.channels.settings import Destination
 
 class PluginDestination(Destination):
     """A destination of a kind that a plug-in registers; its own settings are checked where it is used."""
+
+    one_at_a_time: ClassVar[bool] = True
 
     plugin: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*:[a-z][a-z0-9_-]{0,47}$",
@@ -32,6 +34,12 @@ class PluginDestination(Destination):
             raise ValueError("options names one setting twice")
         if taken := sorted(self.values.keys() & type(self).model_fields.keys()):
             raise ValueError(f"options may not name {', '.join(taken)}: it is a setting of every destination")
+        return self
+
+    @model_validator(mode="after")
+    def _has_one_connection(self) -> Self:
+        if self.connections > 1:
+            raise ValueError("connections: the channel of a plug-in is called for one thing at a time, so it has one")
         return self
 
     @model_validator(mode="after")
