@@ -17,7 +17,7 @@ from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
-from triage.service.readiness import ready_with_redis
+from triage.service.readiness import ready_with_list
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
@@ -39,9 +39,9 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     own = frozenset((each.sending_application, each.sending_facility) for each in hl7)
     started = Event()
     with connect(redis_url, settings.redis.timeout_s) as client:
-        ready = partial(ready_with_redis, client, started, "receiving reports")
+        index = worklist_of(spool, client)
+        ready = partial(ready_with_list, index, started, "receiving reports")
         with health_server(registry, ready, settings.reports):
-            index = worklist_of(spool, client)
             stop = (lambda: stopping.received, stopping.wait)
             watchers = watchers_of(settings.channels.of_type(UPSDestination), spool, index, metrics, *stop)
             if not (settings.reports.port or watchers):

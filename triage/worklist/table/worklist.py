@@ -85,6 +85,8 @@ class TableWorklist:
         """Complete rows that a decision wrote alone, or whose objects could not be read; return how many are now."""
         count = 0
         for uid in self._completion.incomplete(at_most):
+            if self._completion.is_resting():
+                break
             with self._spool.study_lock(uid):
                 if not self._spool.decision(uid):  # removed meanwhile
                     continue
