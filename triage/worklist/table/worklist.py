@@ -127,7 +127,7 @@ class TableWorklist:
 
     def page(self, cursor: str | None, limit: int, now: float, waiting_cap_s: float = 0.0) -> Page:
         """Return at most ``limit`` entries in reading order. Raises BadCursorError."""
-        found = TableQuery(self._tables, waiting_cap_s).page(ListRequest(limit, cursor), now)
+        found = TableQuery(self._tables, waiting_cap_s).studies(ListRequest(limit, cursor), now)
         return Page(tuple(each.decision for each in found.studies), found.next_cursor)
 
     def last_read(self, limit: int) -> tuple[TriageDecision, ...]:
