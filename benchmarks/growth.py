@@ -167,7 +167,7 @@ def kept(folder: Path, size: int) -> dict[str, float]:
 
 def searches(there: Place, size: int, start: float) -> dict[str, float]:
     """Return the costs of the list as the web process keeps it, with so many studies kept."""
-    clock, index = Clock(), Worklist(there.client)
+    clock, index = Clock(), IndexedWorklist(there.client)
     query = IndexedQuery(index, there.spool, 3600.0, clock)
 
     def first_reading() -> None:

@@ -30,6 +30,7 @@ from triage.web.auth.sign_in import Loopback
 from triage.web.http.middleware import LOOPBACK
 from triage.web.http.serving import server_of
 from triage.worklist.index import IndexedWorklist
+from triage.worklist.opening import worklist_of
 from triage.worklist.workitem_store import Workitems
 
 
@@ -63,7 +64,7 @@ def served(
         shown["adjudication"] = adjudication or AdjudicationRules()
         workitems = Workitems(spool, "CXR triage", low=False) if ups else None
         sources = Sources(
-            spool, connection, IndexedWorklist(connection), waiting_cap_s, time.time, workitems=workitems, **shown
+            spool, connection, worklist_of(spool, connection), waiting_cap_s, time.time, workitems=workitems, **shown
         )
         more = workitem_routes(sources, workitems) if workitems else []
         app = create_app(sources, RequestPolicy(hosts, names), more, access=access or AccessControl(Loopback()))

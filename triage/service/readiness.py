@@ -1,21 +1,16 @@
-"""Readiness of a process that needs Redis."""
+"""Readiness of a process that needs the worklist."""
 
 from __future__ import annotations
 
 from threading import Event
 
-from redis import Redis
-from redis.exceptions import RedisError
-
-from triage.errors import cause
+from triage.worklist.worklist import Worklist
 
 
-def ready_with_redis(client: Redis, started: Event, doing: str) -> tuple[bool, str]:
-    """Return whether a process has started and Redis answers, and ``doing`` or why not."""
+def ready_with_list(index: Worklist, started: Event, doing: str) -> tuple[bool, str]:
+    """Return whether a process has started and the worklist answers, and ``doing`` or why not."""
     if not started.is_set():
         return False, "starting"
-    try:
-        client.ping()
-    except RedisError as error:
-        return False, f"Redis does not answer ({cause(error)})"
+    if why := index.why_away():
+        return False, why
     return True, doing

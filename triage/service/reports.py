@@ -21,7 +21,7 @@ from triage.runtime.health import Readiness
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.leadership import Leadership
-from triage.service.readiness import ready_with_redis
+from triage.service.readiness import ready_with_list
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
@@ -45,10 +45,10 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     started = Event()
     with connect(redis_url, settings.redis.timeout_s) as client:
         port = settings.reports.port
-        ready = partial(_ready, leadership, bool(port), partial(ready_with_redis, client, started, "receiving reports"))
+        index = worklist_of(spool, client)
+        ready = partial(_ready, leadership, bool(port), partial(ready_with_list, index, started, "receiving reports"))
         shown = leadership.shown({ReportMetrics.reports_remembered.name})
         with health_server(shown, ready, settings.reports):
-            index = worklist_of(spool, client)
             stop = (lambda: stopping.received, stopping.wait)
             watchers = watchers_of(settings.channels.of_type(UPSDestination), spool, index, metrics, *stop)
             if not (port or watchers):

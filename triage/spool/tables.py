@@ -29,6 +29,9 @@ class Tables(Protocol):
         The first call begins to listen. Without a session that listens it is another one every few seconds.
         """
 
+    def is_listening(self) -> bool:
+        """Return whether each change is announced to this process now."""
+
 
 def storable(text: str) -> str:
     """Return a text without what no text of PostgreSQL can hold: null characters, and halves of characters."""

@@ -20,3 +20,7 @@ class ListTables(Rows):
     def list_changes(self) -> int:
         """Return a number that is another one after each change of the list that was announced to this process."""
         return self._engines.announcements.count(f"{self._scope.tenant}/{self._scope.partition}")
+
+    def is_listening(self) -> bool:
+        """Return whether each change is announced to this process now."""
+        return self._engines.announcements.is_listening

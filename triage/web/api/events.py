@@ -33,6 +33,7 @@ _POLL_S = 0.5
 _STEP_S = 0.3
 """Between two looks of a stream: what was opened is told within a second."""
 _HEARTBEAT_S = 15.0
+_COUNT_EVERY_S = 5.0
 _CHECK_CALLER_S = 2.0
 _UNBUFFERED = {"X-Accel-Buffering": "no"}
 """nginx buffers some kilobytes of a response unless this header forbids it."""
@@ -76,6 +77,7 @@ class WorklistChanges:
         self._polling = asyncio.Lock()
         self._polled_at = float("-inf")
         self._state: ListState | ListDown = ListDown()
+        self._counted: tuple[int, float, tuple[int, FirstToRead]] | None = None
         self._open_at = float("-inf")
         self._open = json.dumps({"open": None})
 
@@ -96,12 +98,22 @@ class WorklistChanges:
             return self._open
 
     def _poll(self) -> ListState | ListDown:
-        worklist, cap_s = self._sources.worklist, self._sources.waiting_cap_s
+        worklist = self._sources.worklist
         try:
-            first = worklist.first_to_read(self._sources.now(), cap_s)
-            return ListState(worklist.changes(), worklist.count(), first, self._results.stopped())
+            changes = worklist.changes()
+            listed, first = self._numbers(changes)
+            return ListState(changes, listed, first, self._results.stopped())
         except AWAY:
             return ListDown("store" if worklist.is_of_store else "redis")
+
+    def _numbers(self, changes: int) -> tuple[int, FirstToRead]:
+        """Return the numbers of the list; those of a table are counted when it changed, and every few seconds."""
+        worklist, cap_s = self._sources.worklist, self._sources.waiting_cap_s
+        kept = self._counted if worklist.is_of_store else None
+        if kept is None or kept[0] != changes or time.monotonic() - kept[1] >= _COUNT_EVERY_S:
+            numbers = worklist.count(), worklist.first_to_read(self._sources.now(), cap_s)
+            kept = self._counted = (changes, time.monotonic(), numbers)
+        return kept[2]
 
 
 def route(changes: WorklistChanges) -> Route:

@@ -22,7 +22,7 @@ from triage.dicom.elements import SEQUENCES, in_dictionary
 from triage.web.api.claims import tell
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import WorkitemQuery, search
-from triage.web.api.worklist import BadRequestError
+from triage.web.api.worklist import BadRequestError, list_away
 from triage.web.auth.caller import LOCAL, caller_of, set_study, user_of
 from triage.web.http.problem import problem
 from triage.web.http.request_body import MediaType, read_body
@@ -67,6 +67,8 @@ def _search(sources: Sources, workitems: Workitems, request: Request) -> Respons
         return problem(400, str(error))
     except RedisError:
         return problem(503, "the worklist is not available because Redis does not answer: try again")
+    except OSError as error:
+        return list_away(error)
     headers = {"Warning": ", ".join(_warning(each) for each in warnings)} if warnings else {}
     return _response(found, headers) if found else Response(status_code=204, headers=headers)
 

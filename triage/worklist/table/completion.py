@@ -6,6 +6,7 @@ until the sweep has read them.
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -26,6 +27,8 @@ from triage.worklist.table.rows import facts_columns
 logger = logging.getLogger(__name__)
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_OF_ONE_OBJECT = frozenset({errno.EIO, errno.EFBIG})
+"""Errors of the bucket that say nothing of the next object: each sweep tries that object again."""
 _PAUSE_S = 30.0  # after the bucket did not answer: a batch must not wait for it study by study
 
 _ONE = "tenant = :tenant AND partition = :partition AND study_uid = :study"
@@ -75,6 +78,10 @@ class RowCompletion:
         """Return studies whose rows are not complete, the listed ones first, then the last ones. Raises OSError."""
         return [str(uid) for (uid,) in self._tables.read(_INCOMPLETE, limit=limit)]
 
+    def is_resting(self) -> bool:
+        """Return whether the bucket did not answer a moment ago, so that it is not asked."""
+        return self._clock() < self._bucket_again_at
+
     def _read(self, study_instance_uid: str) -> dict[str, Value]:
         try:
             last = leaving_act(acts_of(self._spool, study_instance_uid))
@@ -85,12 +92,13 @@ class RowCompletion:
 
     def _known(self, study_instance_uid: str) -> dict[str, Value] | None:
         """Return the columns of patient and images; None while the bytes of an object cannot be had."""
-        if self._clock() < self._bucket_again_at:
+        if self.is_resting():
             return None
         try:
             found = read_study(self._spool, study_instance_uid, away_is_error=True)
         except OSError as error:
-            self._bucket_again_at = self._clock() + _PAUSE_S
+            if error.errno not in _OF_ONE_OBJECT:
+                self._bucket_again_at = self._clock() + _PAUSE_S
             logger.warning(
                 "study %s is listed without its patient until the next sweep: %s", study_instance_uid, cause(error)
             )

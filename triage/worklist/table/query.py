@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from threading import Event
 from typing import cast
 
@@ -15,6 +16,7 @@ from triage.worklist.listed_study import ListedStudy
 from triage.worklist.page import BadCursorError, Position, read_cursor, write_cursor
 from triage.worklist.query import Choices, ListPage, ListRequest
 from triage.worklist.table.conditions import Condition, condition_of
+from triage.worklist.table.kept_numbers import Counts, KeptNumbers
 from triage.worklist.table.rows import FACTS, FoundRow, found_row
 from triage.worklist.table.segments import COLUMNS, ReadingPlace, Segment, below, by_column, group_of, in_reading_order
 
@@ -36,9 +38,12 @@ SELECT l.study_uid, l.rank, l.arrival, NULL, s.decision, {_OF_FACTS} FROM (
 ) l JOIN study s USING (tenant, partition, study_uid) ORDER BY l.read_at DESC, l.study_uid DESC
 """
 _COUNTS = """
-SELECT count(*), count(*) FILTER (WHERE rank = 1),
-  count(*) FILTER (WHERE rank > 1 AND arrival < CAST(:cutoff AS bigint))
+SELECT count(*), count(*) FILTER (WHERE rank = 1)
 FROM listed_study WHERE tenant = :tenant AND partition = :partition AND unread{where}
+"""
+_PAST_CAP = """
+SELECT count(*) FROM listed_study WHERE tenant = :tenant AND partition = :partition AND unread
+AND arrival < CAST(:cutoff AS bigint) AND rank > 1{where}
 """
 _INCOMPLETE = """
 SELECT 1 FROM listed_study WHERE tenant = :tenant AND partition = :partition AND NOT complete LIMIT 1
@@ -53,32 +58,57 @@ _GROUPS = 4
 _LARGEST = 2**62  # of a whole number in a column
 
 
+@dataclass(frozen=True)
+class TableMoment:
+    """Time of a list's first page, and arrivals before which studies are past the cap (0: no cap), in microseconds."""
+
+    as_of_us: int
+    cutoff_us: int
+
+    @property
+    def as_of(self) -> float:
+        """The time in POSIX seconds."""
+        return self.as_of_us / 1_000_000
+
+
+@dataclass(frozen=True)
+class FoundStudies:
+    """The studies of a page, and the cursor of the next one.
+
+    ``is_readable``: False if the decision of a study is of another release, and left out.
+    """
+
+    studies: tuple[ListedStudy, ...]
+    next_cursor: str | None
+    is_readable: bool
+
+
 class TableQuery:
     """A ``WorklistQuery``. ``waiting_cap_s``: waiting cap in seconds, 0 for none. Safe to share between threads."""
 
     def __init__(self, tables: Tables, waiting_cap_s: float) -> None:
         self._tables = tables
         self._waiting_cap_s = waiting_cap_s
+        self._numbers = KeptNumbers(tables)
 
     def page(self, request: ListRequest, now: float) -> ListPage:
         """Return a page of the unread studies at ``now`` (POSIX seconds). Raises BadCursorError, OSError."""
-        as_of_us = _within(list_order.as_of(request.cursor, request.sort, now))
-        cutoff_us = as_of_us - microseconds(self._waiting_cap_s) if self._waiting_cap_s else 0
-        segments = _segments(request, cutoff_us)
-        condition = condition_of(request, as_of_us / 1_000_000)
-        found = [] if condition is None else self._rows(segments, request, condition)
-        matching, first = self._counted(condition, cutoff_us)
-        whole = first if request.is_whole_list else self._counted(Condition(), cutoff_us)[1]
-        shown = found[: request.limit]
-        studies = tuple(each.study for each in shown if each.study is not None)
+        moment = self._moment(request, now)
+        found = self._found(request, moment)
+        matching, first = self._counted(condition_of(request, moment.as_of), moment.cutoff_us)
+        whole = first if request.is_whole_list else self._counted(Condition(), moment.cutoff_us)[1]
         return ListPage(
-            studies,
-            _cursor(shown[-1], request.sort, as_of_us, cutoff_us) if len(found) > request.limit else None,
-            complete=len(studies) == len(shown) and self.is_complete(),
+            found.studies,
+            found.next_cursor,
+            complete=found.is_readable and self.is_complete(),
             matching=matching,
             first=whole,
             outside=whole.without(first),
         )
+
+    def studies(self, request: ListRequest, now: float) -> FoundStudies:
+        """Return the studies of a page, without numbers of the list. Raises BadCursorError, OSError."""
+        return self._found(request, self._moment(request, now))
 
     def last_read(self, limit: int) -> tuple[ListedStudy, ...]:
         """Return the studies that were read last, the last one first. Raises OSError."""
@@ -95,6 +125,19 @@ class TableQuery:
     def is_complete(self) -> bool:
         """Return whether all rows have the facts of their objects and the acts of their logs. Raises OSError."""
         return not self._tables.read(_INCOMPLETE)
+
+    def _moment(self, request: ListRequest, now: float) -> TableMoment:
+        as_of_us = _within(list_order.as_of(request.cursor, request.sort, now))
+        return TableMoment(as_of_us, as_of_us - microseconds(self._waiting_cap_s) if self._waiting_cap_s else 0)
+
+    def _found(self, request: ListRequest, moment: TableMoment) -> FoundStudies:
+        segments = _segments(request, moment.cutoff_us)
+        condition = condition_of(request, moment.as_of)
+        found = [] if condition is None else self._rows(segments, request, condition)
+        shown = found[: request.limit]
+        studies = tuple(each.study for each in shown if each.study is not None)
+        cursor = _cursor(shown[-1], request.sort, moment) if len(found) > request.limit else None
+        return FoundStudies(studies, cursor, len(studies) == len(shown))
 
     def _rows(self, segments: list[Segment], request: ListRequest, condition: Condition) -> list[FoundRow]:
         found: list[FoundRow] = []
@@ -134,9 +177,15 @@ class TableQuery:
         """Return the numbers of the studies that meet a condition: all of them, and those that come first."""
         if condition is None:
             return 0, FirstToRead()
-        sql = _COUNTS.format(where=condition.sql)
-        ((matching, high, past_cap),) = self._tables.read(sql, cutoff=max(cutoff_us, 0), **condition.values)
-        return int(str(matching)), FirstToRead(int(str(high)), int(str(past_cap)))
+        where, values = condition.sql, condition.values
+        what = repr((where, sorted(values.items())))
+        matching, high = self._numbers.of(what, lambda: self._count(_COUNTS, where, values))
+        past_cap = self._count(_PAST_CAP, where, {**values, "cutoff": cutoff_us})[0] if cutoff_us > 0 else 0
+        return matching, FirstToRead(high, past_cap)
+
+    def _count(self, sql: str, where: str, values: dict[str, Value]) -> Counts:
+        (row,) = self._tables.read(sql.format(where=where), **values)
+        return tuple(int(str(number)) for number in row)
 
     def _distinct(self, sql: str) -> tuple[str, ...]:
         return tuple(sorted({str(value) for (value,) in self._tables.read(sql)} - {""}))
@@ -185,9 +234,11 @@ def _bad_cursor() -> BadCursorError:
     return BadCursorError("not a cursor of this worklist: start again without one")
 
 
-def _cursor(row: FoundRow, sort: Sort | None, as_of_us: int, cutoff_us: int) -> str:
+def _cursor(row: FoundRow, sort: Sort | None, moment: TableMoment) -> str:
     if sort is None:
-        part = 0 if row.arrival < cutoff_us else row.rank
-        return write_cursor(Position(as_of_us, part, f"{row.arrival:016d}|{row.study_instance_uid}".encode()))
+        part = 0 if row.arrival < moment.cutoff_us else row.rank
+        return write_cursor(Position(moment.as_of_us, part, f"{row.arrival:016d}|{row.study_instance_uid}".encode()))
     value = "" if row.key is None else row.key
-    return list_order.cursor_at((int(row.key is None), value, row.arrival, row.study_instance_uid), sort, as_of_us)
+    return list_order.cursor_at(
+        (int(row.key is None), value, row.arrival, row.study_instance_uid), sort, moment.as_of_us
+    )

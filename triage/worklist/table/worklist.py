@@ -85,6 +85,8 @@ class TableWorklist:
         """Complete rows that a decision wrote alone, or whose objects could not be read; return how many are now."""
         count = 0
         for uid in self._completion.incomplete(at_most):
+            if self._completion.is_resting():
+                break
             with self._spool.study_lock(uid):
                 if not self._spool.decision(uid):  # removed meanwhile
                     continue
@@ -125,7 +127,7 @@ class TableWorklist:
 
     def page(self, cursor: str | None, limit: int, now: float, waiting_cap_s: float = 0.0) -> Page:
         """Return at most ``limit`` entries in reading order. Raises BadCursorError."""
-        found = TableQuery(self._tables, waiting_cap_s).page(ListRequest(limit, cursor), now)
+        found = TableQuery(self._tables, waiting_cap_s).studies(ListRequest(limit, cursor), now)
         return Page(tuple(each.decision for each in found.studies), found.next_cursor)
 
     def last_read(self, limit: int) -> tuple[TriageDecision, ...]:
