@@ -57,10 +57,10 @@ def add_image(spool: Spool, dataset: Dataset, **changes: Any) -> ImageAssessment
 
 def store(spool: Spool, instance: ReceivedInstance, content: bytes, **values: Any) -> ImageAssessment:
     """Store the bytes of an object with its assessment, as filed."""
-    part = spool.new_part()
-    part.write_bytes(content)
-    with part.open("rb") as file:
-        spool.receive(part, file.fileno(), instance)
+    upload = spool.begin_upload()
+    upload.write(memoryview(content))
+    spool.keep(upload, instance)
+    upload.discard()
     values = {
         "study_instance_uid": instance.study_instance_uid,
         "sop_instance_uid": instance.sop_instance_uid,
