@@ -17,6 +17,8 @@ import figures
 from service import table
 
 NAMES = ("intake", "latency", "stat_in_backlog", "backlog", "idle", "page", "growth", "validate")
+BY_NAME_ALONE = ("stores",)
+"""Those that need servers which a machine for benchmarks need not have: PostgreSQL, and SeaweedFS at BENCH_WEED."""
 
 
 def run_all(names: list[str], collected: Path) -> list[str]:
@@ -33,7 +35,8 @@ def run_all(names: list[str], collected: Path) -> list[str]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; without one: all")
+    known = ", ".join((*NAMES, *BY_NAME_ALONE))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}; without one: all but the last")
     parser.add_argument("--json", type=Path, help="write the figures there; those that are there and not run stay")
     parser.add_argument("--compare", type=Path, nargs="?", const=figures.LAST, help="an earlier run")
     arguments = parser.parse_args()

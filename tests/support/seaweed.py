@@ -29,12 +29,19 @@ _VERSIONS = (
 class SeaweedServer:
     """One SeaweedFS with one bucket. It sends no telemetry, as it is told not to."""
 
-    def __init__(self, program: str) -> None:
-        self.program = program
+    def __init__(self, program: str, volumes: int = 32) -> None:
+        """``volumes``: of 64 MB each, which are all the space that it has."""
+        self.program, self.volumes = program, volumes
         self.folder = Path(tempfile.mkdtemp(prefix="cxr-seaweed-"))
         first = free_ports(2 * len(_SERVERS))
         self.ports = {name: first + 2 * number for number, name in enumerate(_SERVERS)}
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_id(self) -> int:
+        """The ID of its process."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def address(self) -> BucketAddress:
@@ -57,7 +64,7 @@ class SeaweedServer:
         ports = [f"-{name}.port={port}" for name, port in self.ports.items()]
         ports += [f"-{name}.port.grpc={port + 1}" for name, port in self.ports.items()]
         options = ["-s3", f"-s3.config={self.folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-        bounds = ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=32"]
+        bounds = ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", f"-volume.max={self.volumes}"]
         places = [f"-dir={self.folder}/data", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         with (self.folder / "log").open("ab") as log:
             command = [self.program, "server", *places, *ports, *options, *bounds]
