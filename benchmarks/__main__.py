@@ -42,6 +42,8 @@ QUARTER = {
     "idle": ("--seconds", "30", "--turns", "2"),
 }
 """What others on the machine disturb, with how much of it; the most wanted first. Processor time needs no quiet."""
+BY_NAME_ALONE = ("stores",)
+"""Those that need servers which a machine for benchmarks need not have: PostgreSQL, and SeaweedFS at BENCH_WEED."""
 
 
 def run_all(works: Mapping[str, Sequence[str]], collected: Path) -> list[str]:
@@ -66,7 +68,8 @@ def chosen(names: Sequence[str], quarter: bool) -> dict[str, Sequence[str]]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; without one: all")
+    known = ", ".join((*NAMES, *BY_NAME_ALONE))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {known}; without one: all but the last")
     parser.add_argument("--quarter", action="store_true", help=f"short ones of {', '.join(QUARTER)}")
     parser.add_argument("--json", type=Path, help="write the figures there; those that are there and not run stay")
     parser.add_argument("--compare", type=Path, nargs="?", const=figures.LAST, help="an earlier run")

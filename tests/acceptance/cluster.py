@@ -412,6 +412,36 @@ class TestMigrate:
             assert json.loads(json.dumps(shared.tagged(*studies.values()))) == listed
             assert set(sent(shared, tmp_path, 4)) == {4}
 
+    def test_a_shared_site_moves_back_to_files(self, tmp_path: Path, models: Path, address: ClusterAddress):
+        """The same the other way round: what was tagged on the shared store is listed from files."""
+        words = ("store", "migrate", "--from-settings", str(tmp_path / "triage.toml"))
+        with SharedService(tmp_path / "var", models, address) as shared:
+            studies = sent(shared, tmp_path, 1, 2)
+            listed = shared.tagged(*studies.values())
+            files = Service(tmp_path / "files" / "var", models, config=_files_config(tmp_path / "files"))
+            first = command_of(files, *words)
+            assert first.returncode == 0, first.stderr
+            refused = command_of(files, *words, "--finish")
+            assert refused.returncode == 1, refused.stdout
+        finished = command_of(files, *words, "--finish")
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        assert "with the same bytes" in finished.stdout
+        with files:
+            assert files.tagged(*studies.values()) == listed
+
+
+def _files_config(folder: Path) -> Path:
+    folder.mkdir()
+    config = folder / "files.toml"
+    config.write_text(f'[data]\npath = "{folder}/var"\n')
+    return config
+
+
+def command_of(service: Service, *words: str) -> subprocess.CompletedProcess[str]:
+    """A command with a service's settings."""
+    command = [TRIAGE, *service._options, *words]
+    return subprocess.run(command, env=service.environment, capture_output=True, text=True, timeout=240)
+
 
 def test_a_store_without_its_database_says_so(address: ClusterAddress, tmp_path: Path, models: Path) -> None:
     wrong = replace(address, database=replace(address.database, port=1))

@@ -79,3 +79,21 @@ def test_a_store_is_not_moved_into_itself(old: Spool, tmp_path: Path) -> None:
 def test_a_folder_that_is_no_spool_is_told(tmp_path: Path) -> None:
     refused = migrate(tmp_path, "--from", str(tmp_path / "nothing"))
     assert refused.exit_code == 78 and "is no spool that can be read" in refused.output
+
+
+def test_the_store_of_another_settings_file_is_moved(old: Spool, tmp_path: Path) -> None:
+    other = tmp_path / "other.toml"
+    other.write_text(f'[spool]\npath = "{old.root}"\n')
+    last = migrate(tmp_path, "--from-settings", str(other), "--finish")
+    assert last.exit_code == 0, last.output
+    assert set(Spool(tmp_path / "new/spool").waiting()) == {A}
+
+
+def test_two_settings_files_of_one_store_are_refused(old: Spool, tmp_path: Path) -> None:
+    refused = migrate(tmp_path, "--from-settings", str(tmp_path / "triage.toml"))
+    assert refused.exit_code == 78 and "name one store" in refused.output
+    refused = migrate(tmp_path, "--from-settings", str(tmp_path / "triage.toml"), "--from", str(old.root))
+    assert refused.exit_code == 2 and "one source each" in refused.output
+    (tmp_path / "none.toml").write_text(f'[spool]\npath = "{tmp_path}/none"\n')
+    refused = migrate(tmp_path, "--from-settings", str(tmp_path / "none.toml"))
+    assert refused.exit_code == 78 and "is not there" in refused.output

@@ -380,6 +380,7 @@ class TestEntries:
             log.append("acts", {"who": "é\n", "n": 1})
             log.append("acts", {"n": 2})
             assert log.readable("acts") == log.records("acts")
+            assert log.names().count("acts") == [name for _, name in log.by_time()].count("acts") == 1
         assert opened().study_entries("1.2.3").records("acts") == [{"who": "é\n", "n": 1}, {"n": 2}]
         assert opened().study_entries("1.2.4").readable("acts") == []
 

@@ -30,15 +30,23 @@ _VERSIONS = (
 class SeaweedServer:
     """One SeaweedFS with one bucket. It sends no telemetry, as it is told not to.
 
-    ``where`` are the words before its command, for one that runs at ``host`` of another network.
+
+    ``where`` are the words before its command, for one that runs at ``host`` of another network. ``volumes``: of 64 MB
+    each, which are all the space that it has.
     """
 
-    def __init__(self, program: str, host: str = "127.0.0.1", where: Sequence[str] = ()) -> None:
-        self.program, self.host, self.where = program, host, where
+    def __init__(self, program: str, host: str = "127.0.0.1", where: Sequence[str] = (), volumes: int = 32) -> None:
+        self.program, self.host, self.where, self.volumes = program, host, where, volumes
         self.folder = Path(tempfile.mkdtemp(prefix="cxr-seaweed-"))
         first = free_ports(2 * len(_SERVERS))
         self.ports = {name: first + 2 * number for number, name in enumerate(_SERVERS)}
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def process_id(self) -> int:
+        """The ID of its process."""
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def address(self) -> BucketAddress:
@@ -61,7 +69,7 @@ class SeaweedServer:
         ports = [f"-{name}.port={port}" for name, port in self.ports.items()]
         ports += [f"-{name}.port.grpc={port + 1}" for name, port in self.ports.items()]
         options = ["-s3", f"-s3.config={self.folder}/s3.json", "-s3.port.iceberg=0", "-s3.port.lance=0"]
-        bounds = ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", "-volume.max=32"]
+        bounds = ["-master.telemetry=false", "-master.volumeSizeLimitMB=64", f"-volume.max={self.volumes}"]
         places = [f"-dir={self.folder}/data", f"-ip={self.host}", f"-ip.bind={self.host}"]
         with (self.folder / "log").open("ab") as log:
             command = [*self.where, self.program, "server", *places, *ports, *options, *bounds]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.commands.base import PATH, CannotStart, Invocation, given
-from triage.commands.base_engines import noted_state, tell_state
+from triage.commands.engines.state import noted_state, tell_state
 from triage.settings.schema import Settings
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import sys
 import click
 
 from triage.commands.base import Invocation, given
-from triage.commands.base_cluster import UnfinishedError, opened_comparison
+from triage.commands.engines.comparison import UnfinishedError, opened_comparison
 
 
 @click.command("bring-back")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from triage.commands.base import PATH, Invocation, given
-from triage.commands.base_cluster import UnfinishedError, opened_comparison
-from triage.commands.base_engines import told_against
+from triage.commands.engines.comparison import UnfinishedError, opened_comparison
+from triage.commands.engines.state import told_against
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,22 +21,33 @@ _TELL_EVERY = 100
 
 @click.command("migrate")
 @click.option("--from", "folder", type=PATH, help="Folder of the spool that is moved.  [default: spool.path]")
+@click.option("--from-settings", "old", type=PATH, help="Settings file of the store that is moved, of either kind.")
 @click.option("--finish", is_flag=True, help="With every process stopped: copy the rest, and compare everything.")
 @given
-def command(invocation: Invocation, folder: Path | None, finish: bool) -> None:
-    """Copy a spool of files into the store of the settings, which no process uses yet.
+def command(invocation: Invocation, folder: Path | None, old: Path | None, finish: bool) -> None:
+    """Copy a spool of files, or another store, into the store of the settings, which no process uses yet.
 
-    May be called again and again, also while the service still works on the spool and after it was killed: each call
-    copies what is new. --finish is the last one: it compares counts, every record and the SHA-256 of every object, and
-    ends with status 1 if anything differs, and takes over users (sign_in.users_file) and the lines of the audit trail
-    (audit.path). Nothing in the spool is changed. Partitions (canary, validation) and sessions stay.
+    May be called again and again, also while the service still works on what is moved and after it was killed: each
+    call copies what is new. --finish is the last one: it compares counts, every record and the SHA-256 of every object,
+    and ends with status 1 if anything differs. From files, it takes over users (sign_in.users_file) and the lines of
+    the audit trail (audit.path) too. Nothing in the source is changed. Partitions (canary, validation) and sessions
+    stay. TRIAGE_ variables count for both settings files.
     """
     settings = invocation.settings()
     from triage.spool.moving.errors import MoveError
 
-    source = _source(settings, (folder or settings.spool.path).absolute())
+    if old is not None and folder is not None:
+        raise click.UsageError("--from and --from-settings name one source each: give one of them")
+    if old is not None:
+        source = _source_of(settings, replace(invocation, config=old).load().settings)
+    else:
+        source = _source(settings, (folder or settings.spool.path).absolute())
     try:
-        _run(source, _target(settings), settings, finish)
+        _run(source, _target(settings), finish)
+        if finish and old is None:
+            _move_access(settings)
+        elif finish:
+            click.echo("users and the audit trail are not moved: triage user add, triage audit export", err=True)
     except (MoveError, OSError) as error:
         raise click.ClickException(f"{error}; call it again when that is put right") from error
 
@@ -52,6 +63,19 @@ def _source(settings: Settings, path: Path) -> Store:
     return found
 
 
+def _source_of(settings: Settings, old: Settings) -> Store:
+    """Return the store of another settings file. Raises CannotStart."""
+    from triage.service.store import store_address
+    from triage.spool.open_store import store_at
+
+    address = store_address(old)
+    if address == store_address(settings):
+        raise CannotStart("both settings files name one store: nothing to move")
+    if not store_at(address).exists():
+        raise CannotStart("the store of --from-settings is not there, or cannot be read: nothing to move")
+    return open_spool(old)  # with the tables of this release
+
+
 def _target(settings: Settings) -> MoveTarget:
     from triage.service.store import store_address
     from triage.spool.moving.backdating import backdating
@@ -60,7 +84,7 @@ def _target(settings: Settings) -> MoveTarget:
     return MoveTarget(open_spool(settings), backdating(store_address(settings)))
 
 
-def _run(source: Store, target: MoveTarget, settings: Settings, finish: bool) -> None:
+def _run(source: Store, target: MoveTarget, finish: bool) -> None:
     from triage.spool.moving.errors import MoveError
     from triage.spool.moving.move import move, refuse_at_work
 
@@ -73,7 +97,6 @@ def _run(source: Store, target: MoveTarget, settings: Settings, finish: bool) ->
     refusal = MoveError(f"`triage up` runs on {source.name}: stop it first")
     with source.workers.hold_alone("up", refusal):
         _tell(move(source, target, _progress))
-        _move_access(settings)
         _compare(source, target.store)
 
 
@@ -107,10 +130,10 @@ def _compare(source: Store, target: Store) -> None:
     for each in found[:_TELL_EVERY]:
         click.echo(each, err=True)
     if found:
-        raise click.ClickException(f"{len(found)} differences: the spool goes on to be the store")
+        raise click.ClickException(f"{len(found)} differences: {source.name} goes on to be the store")
     click.echo(
         f"{target.name} has all that {source.name} has, with the same bytes. Start the service with these settings, "
-        "run triage sweep --once, and move the folder of the spool away once you are content"
+        "run triage sweep --once, and put away what was the store once you are content"
     )
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from triage.commands.base import Invocation, given
-from triage.commands.base_cluster import opened_comparison
+from triage.commands.engines.comparison import opened_comparison
 
 if TYPE_CHECKING:
     from triage.commands.output.comparison import UnnamedTally

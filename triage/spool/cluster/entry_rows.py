@@ -18,8 +18,12 @@ from triage.spool.tables import Row, Value
 
 _AT = """tenant = :tenant AND partition = :partition AND COALESCE(study_uid, '') = :study AND place = :place"""
 _ONE = f"{_AT} AND name = :name"
-_NAMES = f"SELECT name FROM entry WHERE {_AT}"
-_BY_TIME = f"SELECT CAST(extract(epoch FROM written) AS float8), name FROM entry WHERE {_AT}"
+# A log is an entry too, of the time of its last record.
+_NAMES = f"SELECT name FROM entry WHERE {_AT} UNION SELECT name FROM record WHERE {_AT}"
+_BY_TIME = f"""
+SELECT CAST(extract(epoch FROM written) AS float8), name FROM entry WHERE {_AT}
+UNION ALL SELECT CAST(extract(epoch FROM max(written)) AS float8), name FROM record WHERE {_AT} GROUP BY name
+"""
 _HAS = f"SELECT 1 FROM entry WHERE {_ONE}"
 _GET = f"SELECT content, key, size, sha256 FROM entry WHERE {_ONE}"
 _NEW = """

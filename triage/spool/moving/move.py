@@ -24,9 +24,13 @@ class MoveCounts:
     entries: int = 0
 
 
+_PROCESSES = ("up", "sweep", "deliver", "reports")
+"""Processes of which one leads; all of them live where a service does."""
+
+
 def refuse_at_work(store: Store) -> None:
-    """Raise MoveError if workers live on a store."""
-    if store.workers.count()[0]:
+    """Raise MoveError if workers live on a store, or another process of it does."""
+    if store.workers.count()[0] or any(map(store.workers.leader, _PROCESSES)):
         raise MoveError(f"processes work on {store.name}: stop all of them first")
 
 
