@@ -10,6 +10,7 @@ from tests.support.hosts import HostRole, Hosts, one_leads
 from tests.support.postgres_server import PostgresServer
 from tests.support.wait import wait_for
 from triage.errors import EXIT_LEAD_LOST
+from triage.operations.models_in_work import announce
 
 MANAGER: dict[str, str | float] = {
     "channels__ups__manager__host": "127.0.0.1",
@@ -95,6 +96,21 @@ class TestWhatEachTells:
         finally:
             postgres_server.start()
         one_leads(*pair)
+
+    def test_models_that_differ_between_hosts_are_told(self, hosts: Hosts):
+        store = hosts.store()
+        with store.workers.hold("a-1"), store.workers.hold("b-1"):
+            announce(store, "a-1", {"adult": "1 (aa)"})
+            announce(store, "b-1", {"adult": "2 (bb)"})
+            sweep = hosts.start("sweep")
+            wait_for(lambda: gauge_of(sweep, "cxr_triage_models_differ") == ["1.0"], "the difference", 90.0)
+            assert sweep.role.said("models of hosts: adult: 1 (aa) on ")
+            check = hosts.command("check")
+            check.wait()
+            assert check.said("models of hosts: adult: 1 (aa) on ")
+            assert check.said("leaders: sweep on ")
+            announce(store, "a-1", {"adult": "2 (bb)"})
+            wait_for(lambda: gauge_of(sweep, "cxr_triage_models_differ") == ["0.0"], "the difference to end")
 
 
 def two(hosts: Hosts, name: str) -> list[HostRole]:
