@@ -228,6 +228,7 @@ class TestTwoHosts:
             if second._store is not None:
                 second._store.close()
 
+    @pytest.mark.timeout(2400)  # it waits for states; a busy machine takes its time
     def test_hosts_are_restarted_and_one_is_killed_while_studies_come(
         self, tmp_path: Path, models: Path, address: ClusterAddress, redis_server: RedisServer
     ):

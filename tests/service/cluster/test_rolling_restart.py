@@ -40,6 +40,7 @@ def pair(hosts: Hosts, tmp_path: Path) -> Iterator[tuple[list[SharedService], li
             raise
 
 
+@pytest.mark.timeout(1200)  # it waits for states; a busy machine takes its time
 def test_each_host_is_restarted_while_studies_come(
     pair: tuple[list[SharedService], list[bytes]], tmp_path: Path
 ) -> None:

@@ -6,11 +6,14 @@ import signal
 
 import pytest
 
+from tests.support.cut_cable import cable_to
 from tests.support.hosts import HostRole, Hosts, one_leads
 from tests.support.postgres_server import PostgresServer
 from tests.support.wait import wait_for
 from triage.errors import EXIT_LEAD_LOST
 from triage.operations.models_in_work import announce
+
+pytestmark = pytest.mark.timeout(900)  # it waits for states; a busy machine takes its time
 
 MANAGER: dict[str, str | float] = {
     "channels__ups__manager__host": "127.0.0.1",
@@ -59,6 +62,21 @@ class TestOneOfEachKind:
         assert leader.role.wait() == EXIT_LEAD_LOST
         assert leader.role.said("another host leads, as this process was silent for longer than store.lease_s")
         assert standby.leads()
+
+
+def test_one_whose_cable_to_the_database_is_cut_is_replaced_and_ends_when_it_is_mended(hosts: Hosts) -> None:
+    with cable_to(hosts.database.port) as cable:
+        far = hosts.start("deliver", postgres_port=cable.port, postgres_statement_timeout_s=2.0)
+        one_leads(far)
+        near = hosts.start("deliver")
+        one_leads(far, near)
+        cable.cut()
+        wait_for(near.leads, "the other one to lead", 90.0)
+        wait_for(lambda: far.ready()[0] == 503, "the one that is cut off to say so", 90.0)
+        assert "its lease has run out" in far.ready()[1]
+        cable.mend()
+        assert far.role.wait() == EXIT_LEAD_LOST
+        assert near.leads()
 
 
 class TestWhatEachTells:
