@@ -229,9 +229,9 @@ def test_in_a_cluster_there_are_several_and_no_common_volume(helm: Helm) -> None
     assert {name: each["spec"]["replicas"] for name, each in found.items()} == {
         "listen": 3,
         "work": 4,
-        "sweep": 1,
-        "deliver": 1,
-        "reports": 1,
+        "sweep": 2,
+        "deliver": 2,
+        "reports": 2,
         "web": 2,
     }
     for name, each in found.items():
@@ -295,7 +295,7 @@ def test_the_query_is_the_age_of_what_waits_nothing_for_zero_and_no_answer_witho
 
 def refusals() -> Iterator[tuple[str, str]]:
     """Values that cannot work, and what is said of them."""
-    for key in ("listen", "work", "web"):
+    for key in ("listen", "work", "sweep", "deliver", "reports", "web"):
         yield f"{key}: {{replicas: 2}}", rf"{key}\.replicas = 2: with store\.kind = files"
     yield "workGpu: {enabled: true, replicas: 2}", r"workGpu\.replicas = 2: with store\.kind = files"
     yield KEDA, r"autoscaling\.keda\.enabled: with store\.kind = files"

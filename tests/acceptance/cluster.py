@@ -10,7 +10,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -38,13 +38,14 @@ from tests.spool.test_store_contract import (
 from tests.support.audit_schema import checked, event
 from tests.support.builders import an_instance
 from tests.support.dicom_senders import storescu
+from tests.support.load_behind_haproxy import Sender, balancer, telling, told
 from tests.support.postgres_server import PostgresServer
-from tests.support.receivers import free_port
+from tests.support.receivers import free_port, store_scp
 from tests.support.redis_server import RedisServer
 from tests.support.seaweed import SeaweedServer
 from tests.support.service import a_chest
 from tests.support.shared_service import SharedService
-from tests.support.tcp_proxy import running
+from tests.support.tcp_proxy import checks, running
 from tests.support.wait import wait_for
 from tests.support.whole_service import TRIAGE, Service, fetch
 from triage.security.audit_file import AuditFile
@@ -292,6 +293,56 @@ class TestTwoHosts:
                 }
             if second._store is not None:
                 second._store.close()
+
+    @pytest.mark.timeout(2400)  # it waits for states; a busy machine takes its time
+    def test_hosts_are_restarted_and_one_is_killed_while_studies_come(
+        self, tmp_path: Path, models: Path, address: ClusterAddress, redis_server: RedisServer
+    ):
+        """Restarts refuse nothing. What a killed host had acknowledged is tagged and delivered by the other one."""
+        with ExitStack() as stack:
+            pacs = stack.enter_context(store_scp())
+            pair = [stack.enter_context(each) for each in two_hosts(tmp_path, models, address, redis_server, pacs.port)]
+            port = free_port()
+            stack.enter_context(running(tmp_path, balancer(pair, port)))
+            senders = [Sender(port, tmp_path, first=10_000 * (number + 1)) for number in range(2)]
+            with ExitStack() as sending:
+                for each in senders:
+                    sending.enter_context(each.sending())
+                for host in [*pair, pair[0]]:
+                    both_are_asked(tmp_path)
+                    senders[0].send_some()
+                    assert host.stop() == 0
+                    senders[1].send_some()
+                    host.start()
+                both_are_asked(tmp_path)
+                assert [said for each in senders for said in each.answers.values() if "Success" not in said] == []
+                kill_host(pair[1])
+                senders[0].send_some()
+            acknowledged = {uid for each in senders for uid, said in each.answers.items() if "Success" in said}
+            assert len(acknowledged) > 20
+            for uid in acknowledged:
+                wait_for(lambda uid=uid: pair[0].spool.decision(uid), f"{uid} to be decided", 300.0)
+            wait_for(lambda: acknowledged <= told(pacs.received), "all to be delivered", 300.0)
+
+
+def two_hosts(
+    folder: Path, models: Path, address: ClusterAddress, redis: RedisServer, pacs: int
+) -> Iterator[SharedService]:
+    for name in ("a", "b"):
+        (folder / name).mkdir()
+        of_host = replace(address, scratch=folder / name / "scratch", lease_s=8.0)
+        yield SharedService(folder / name / "var", models, of_host, **telling(redis.url, pacs))
+
+
+def both_are_asked(folder: Path) -> None:
+    wait_for(lambda: set(checks(folder)) == {"L7OK"}, "both listeners to be seen by HAProxy", 120.0)
+
+
+def kill_host(service: SharedService) -> None:
+    """End all processes of a host at once, as a power failure does."""
+    children = Path(f"/proc/{service.pid}/task/{service.pid}/children").read_text().split()
+    for pid in [service.pid, *map(int, children)]:
+        os.kill(pid, signal.SIGKILL)
 
 
 class TestTwoWebs:

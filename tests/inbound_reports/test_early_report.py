@@ -263,3 +263,18 @@ def test_an_early_report_of_one_patient_hides_no_study_of_two(redis_server: Redi
         settle(spool, study)
         place.index_all()
         assert (place.match(), place.listed()) == (0, {study})
+
+
+def test_what_one_host_heard_the_other_one_matches_and_both_forget(redis_server: RedisServer, spool: Spool) -> None:
+    with station(redis_server, spool) as leader, station(redis_server, spool) as standby:
+        assert standby.send(report("5", obr22=ago(HOUR))).code == "AA"
+        assert leader.send(report("5", obr22=ago(HOUR))).code == "AA"  # the same message, sent to both
+        assert len(list((spool.root / FOLDER).iterdir())) == 1
+        study = arrive(leader, **taken(2 * HOUR))
+        assert leader.match() == 1
+        assert [step.through for step in acts_of(spool, study)] == [Via.EARLY_REPORT]
+        for kept in (spool.root / FOLDER).iterdir():
+            kept.unlink()  # as the leader does when it is too old
+        assert standby.send(report("6", obr22=ago(HOUR), accession="ACC-9")).code == "AA"
+        assert len(list((spool.root / FOLDER).iterdir())) == 1
+        assert leader.match() == 0

@@ -20,7 +20,7 @@ from tests.support.dicom_peer import store
 from tests.support.model_folders import write_model
 from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
-from triage.errors import EXIT_CANNOT_START, StartError
+from triage.errors import EXIT_CANNOT_START, EXIT_LEAD_LOST, StartError
 from triage.runtime.sockets import open_port
 from triage.service.embedded_redis import command, embedded_url
 from triage.service.single_instance import single_instance
@@ -240,3 +240,12 @@ def test_only_one_supervisor_holds_a_spool(spool: Spool) -> None:
         pass
     with single_instance(spool, "up"):
         pass
+
+
+def test_one_that_another_host_leads_instead_of_is_started_again_at_once_and_as_often_as_that_happens() -> None:
+    child = a_child(f"raise SystemExit({EXIT_LEAD_LOST})")
+    for _ in range(3):
+        watched(child, "there")
+        watched(child, "ended")
+        assert child.start_at <= time.monotonic() and child.delay_s == 1.0
+    assert child.ran_before

@@ -36,8 +36,10 @@ CLUSTER = (
 store: {kind: postgres+s3}
 listen: {replicas: 3, tls: true}
 work: {replicas: 4}
+sweep: {replicas: 2}
+deliver: {replicas: 2}
 web: {replicas: 2}
-reports: {enabled: true}
+reports: {enabled: true, replicas: 2}
 secretFiles: [{secret: cxr-triage-oidc, folder: oidc}, {secret: cxr-triage-tls, folder: tls}]
 redis: {url: "rediss://redis.data:6380/0", passwordSecret: {name: cxr-triage-redis, key: password}}
 networkPolicy:

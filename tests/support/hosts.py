@@ -58,14 +58,21 @@ class Hosts:
 
     def start(self, name: str, **settings: str | float) -> HostRole:
         """Start one process of a new host."""
+        port = free_ports(1)
+        return HostRole(self._host({f"{name}_metrics_port": port, **settings}).start(name), port)
+
+    def command(self, *words: str) -> Role:
+        """Start a command on a new host."""
+        return self._host({}).start(*words)
+
+    def _host(self, settings: dict[str, str | float]) -> Roles:
         folder = self.folder / f"host-{len(self._started)}"
         folder.mkdir()
-        port = free_ports(1)
-        values = {**self.settings(folder), **{f"{name}_metrics_port": port}, **settings}
+        values = {**self.settings(folder), **settings}
         texts = {f"TRIAGE_{key.upper()}": str(value) for key, value in values.items()}
         roles = Roles(folder, self.redis_url, folder / "models", texts)
         self._started.append(roles)
-        return HostRole(roles.start(name), port)
+        return roles
 
     def settings(self, folder: Path) -> dict[str, str | float]:
         """The settings of a host."""

@@ -36,6 +36,9 @@ class SweepMetrics(ProcessMetrics, CertificateMetrics, ReconcileMetrics):
     clock_jumped = gauge(
         "clock_jumped", "1 while nothing is removed because the clock jumped and has not been steady since."
     )
+    models_differ = gauge(
+        "models_differ", "Models that workers of several hosts have in different forms, or that some of them lack."
+    )
     studies_overdue = gauge(
         "studies_overdue", "Studies past their retention that are still kept: not read, not delivered, or not yet."
     )

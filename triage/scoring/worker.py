@@ -300,13 +300,16 @@ def worker_name() -> str:
     return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:8]}"
 
 
-def run(spool: Store, setup: WorkerSetup, connect: Callable[[], Redis], sweep: Callable[[], object]) -> None:
-    """Work until a signal to stop. After an error of Redis or the disk the loop starts anew, the models loaded."""
+def run(spool: Store, setup: WorkerSetup, connect: Callable[[], Redis], begin: Callable[[str], object]) -> None:
+    """Work until a signal to stop. After an error of Redis or the disk the loop starts anew, the models loaded.
+
+    ``begin`` is called with the worker's name before its first job, each time.
+    """
     while not setup.stop.received:
         name = worker_name()
         try:
             with spool.workers.hold(name), connect() as client:
-                sweep()  # the objects of a dead worker come before anything new
+                begin(name)  # the objects of a dead worker come before anything new
                 BatchWorker(name, client, setup).work(logging_level="WARNING")
         except RedisError as error:
             setup.progress.failed(_redis_failure(error))

@@ -26,6 +26,9 @@ from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
 
+LED = ("sweep", "deliver", "reports")
+"""Processes of which one leads."""
+
 _LOOKS = 10
 """Times that a standby looks for the leader's place while a lease lasts."""
 

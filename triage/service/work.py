@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from triage.metrics.worker import WorkerMetrics
+from triage.operations.models_in_work import announce, form_of
 from triage.queue.score_queue import connect
 from triage.queue.server_check import check_server
 from triage.runtime.heap import return_freed_memory
@@ -77,8 +78,20 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
         export_points(metrics, [session.card for session in sessions.values()], resources.policy.findings.points)
         limits = (settings.worker.batch_size, settings.worker.tries)
         setup = worker.WorkerSetup(scorers, *limits, metrics, stopping, progress)
-        sweep = Reconciler(settings, spool, redis_url, metrics).run
-        worker.run(spool, setup, lambda: connect(redis_url, settings.redis.timeout_s), sweep)
+        reconciler = Reconciler(settings, spool, redis_url, metrics)
+
+        def begin(name: str) -> None:
+            reconciler.run()
+            if settings.store.kind != "files":
+                announce(spool, name, _forms(sessions))
+
+        worker.run(spool, setup, lambda: connect(redis_url, settings.redis.timeout_s), begin)
+
+
+def _forms(sessions: Sessions) -> dict[str, str]:
+    """Return the models that work, by name, in the form in which this host has them."""
+    out = load_failures(sessions)
+    return {name: form_of(session.card) for name, session in sessions.items() if name not in out}
 
 
 @contextmanager

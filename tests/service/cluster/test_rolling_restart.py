@@ -2,61 +2,20 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.support.dicom_senders import storescu
 from tests.support.hosts import Hosts
+from tests.support.load_behind_haproxy import Sender, balancer, telling, told
 from tests.support.model_folders import write_model
 from tests.support.receivers import free_port, store_scp
-from tests.support.service import a_chest, read_bytes
 from tests.support.shared_service import SharedService
-from tests.support.tcp_proxy import ADDRESS, checks, running
+from tests.support.tcp_proxy import checks, running
 from tests.support.wait import wait_for
 from triage.errors import EXIT_CANNOT_START
-
-_AT_LEAST = 3
-"""Studies that are sent between two steps."""
-
-
-@dataclass
-class Sender:
-    """Sends one study after another by DCMTK, and remembers each answer."""
-
-    port: int
-    folder: Path
-    answers: dict[str, str] = field(default_factory=dict)
-    _ended: threading.Event = field(default_factory=threading.Event)
-
-    def run(self) -> None:
-        number = 0
-        while not self._ended.is_set():
-            number += 1
-            content = a_chest(number)
-            file = self.folder / f"{number}.dcm"
-            file.write_bytes(content)
-            self.answers[str(read_bytes(content).StudyInstanceUID)] = storescu(self.port, file)
-
-    def send_some(self) -> None:
-        """Wait until a few more were sent."""
-        before = len(self.answers)
-        wait_for(lambda: len(self.answers) >= before + _AT_LEAST, "studies to be sent", 120.0)
-
-    @contextmanager
-    def sending(self) -> Iterator[None]:
-        thread = threading.Thread(target=self.run)
-        thread.start()
-        try:
-            yield
-        finally:
-            self._ended.set()
-            thread.join(120)
 
 
 @pytest.fixture
@@ -70,7 +29,7 @@ def pair(hosts: Hosts, tmp_path: Path) -> Iterator[tuple[list[SharedService], li
             folder = tmp_path / f"up-{number}"
             folder.mkdir()
             service = SharedService(
-                folder / "var", tmp_path / "models", hosts.address(folder), **settings(hosts, pacs.port)
+                folder / "var", tmp_path / "models", hosts.address(folder), **telling(hosts.redis_url, pacs.port)
             )
             services.append(stack.enter_context(service))
         try:
@@ -81,32 +40,7 @@ def pair(hosts: Hosts, tmp_path: Path) -> Iterator[tuple[list[SharedService], li
             raise
 
 
-def settings(hosts: Hosts, pacs: int) -> dict[str, Any]:
-    return {
-        "redis_url": hosts.redis_url,
-        "listener_drain_s": 4,
-        "listener_proxy_protocol_from": f"{ADDRESS}/32",
-        "deliver_metrics_port": 0,
-        "deliver_interval_s": 0.2,
-        "channels__sr__pacs__host": "127.0.0.1",
-        "channels__sr__pacs__port": pacs,
-        "channels__sr__pacs__called_ae_title": "PACS",
-        "channels__sr__pacs__delay_s": 0,
-        "channels__sr__pacs__enabled": "true",
-    }
-
-
-def balancer(services: list[SharedService], port: int) -> str:
-    """The rules of deploy/haproxy, with the addresses of a test."""
-    example = (Path(__file__).parents[3] / "deploy/haproxy/cxr-triage.cfg").read_text()
-    rules = example[: example.index("    server listener1")].replace("bind :11112", f"bind 127.0.0.1:{port}")
-    lines = [
-        f"    server listener{number} 127.0.0.1:{each.dicom_port} port {each.listener_ports[0]}\n"
-        for number, each in enumerate(services)
-    ]
-    return rules + f"    source {ADDRESS}\n" + "".join(lines)
-
-
+@pytest.mark.timeout(1200)  # it waits for states; a busy machine takes its time
 def test_each_host_is_restarted_while_studies_come(
     pair: tuple[list[SharedService], list[bytes]], tmp_path: Path
 ) -> None:
@@ -129,15 +63,6 @@ def test_each_host_is_restarted_while_studies_come(
     for uid in sender.answers:
         wait_for(lambda uid=uid: store.decision(uid), f"{uid} to be decided", 180.0)
     wait_for(lambda: told(delivered) == set(sender.answers), "all to be delivered", 180.0)
-
-
-def told(received: list[bytes]) -> set[str]:
-    """The studies of the reports that a PACS got."""
-    from io import BytesIO
-
-    from pydicom import dcmread
-
-    return {str(dcmread(BytesIO(each), force=True).StudyInstanceUID) for each in list(received)}
 
 
 def test_a_second_up_of_one_host_is_refused(hosts: Hosts, tmp_path: Path) -> None:

@@ -6,10 +6,14 @@ import signal
 
 import pytest
 
+from tests.support.cut_cable import cable_to
 from tests.support.hosts import HostRole, Hosts, one_leads
 from tests.support.postgres_server import PostgresServer
 from tests.support.wait import wait_for
 from triage.errors import EXIT_LEAD_LOST
+from triage.operations.models_in_work import announce
+
+pytestmark = pytest.mark.timeout(900)  # it waits for states; a busy machine takes its time
 
 MANAGER: dict[str, str | float] = {
     "channels__ups__manager__host": "127.0.0.1",
@@ -60,6 +64,21 @@ class TestOneOfEachKind:
         assert standby.leads()
 
 
+def test_one_whose_cable_to_the_database_is_cut_is_replaced_and_ends_when_it_is_mended(hosts: Hosts) -> None:
+    with cable_to(hosts.database.port) as cable:
+        far = hosts.start("deliver", postgres_port=cable.port, postgres_statement_timeout_s=2.0)
+        one_leads(far)
+        near = hosts.start("deliver")
+        one_leads(far, near)
+        cable.cut()
+        wait_for(near.leads, "the other one to lead", 90.0)
+        wait_for(lambda: far.ready()[0] == 503, "the one that is cut off to say so", 90.0)
+        assert "its lease has run out" in far.ready()[1]
+        cable.mend()
+        assert far.role.wait() == EXIT_LEAD_LOST
+        assert near.leads()
+
+
 class TestWhatEachTells:
     def test_a_standby_sweep_exports_no_state_that_it_does_not_know(self, hosts: Hosts):
         pair = two(hosts, "sweep")
@@ -95,6 +114,21 @@ class TestWhatEachTells:
         finally:
             postgres_server.start()
         one_leads(*pair)
+
+    def test_models_that_differ_between_hosts_are_told(self, hosts: Hosts):
+        store = hosts.store()
+        with store.workers.hold("a-1"), store.workers.hold("b-1"):
+            announce(store, "a-1", {"adult": "1 (aa)"})
+            announce(store, "b-1", {"adult": "2 (bb)"})
+            sweep = hosts.start("sweep")
+            wait_for(lambda: gauge_of(sweep, "cxr_triage_models_differ") == ["1.0"], "the difference", 90.0)
+            assert sweep.role.said("models of hosts: adult: 1 (aa) on ")
+            check = hosts.command("check")
+            check.wait()
+            assert check.said("models of hosts: adult: 1 (aa) on ")
+            assert check.said("leaders: sweep on ")
+            announce(store, "a-1", {"adult": "2 (bb)"})
+            wait_for(lambda: gauge_of(sweep, "cxr_triage_models_differ") == ["0.0"], "the difference to end")
 
 
 def two(hosts: Hosts, name: str) -> list[HostRole]:

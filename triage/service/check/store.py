@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from triage.errors import cause
+from triage.operations.models_in_work import differing
 from triage.runtime.extras import what_to_install
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.check.places import writable
+from triage.service.leadership import LED
 from triage.settings.sections.spool import SpoolSettings
 from triage.spool.cluster.address import BucketAddress, ClusterAddress
 from triage.spool.cluster.s3_probe import try_bucket
@@ -18,6 +20,7 @@ from triage.spool.usage import HighWater
 def check_cluster(address: ClusterAddress, limits: SpoolSettings) -> Iterator[CheckResult]:
     """Check both engines and the folder. A small object is put into the bucket and removed; no table is touched."""
     yield from _check_database(address, HighWater(limits.high_water, limits.min_free_bytes))
+    yield from _check_hosts(address)
     yield from _check_bucket(address.bucket)
     yield writable("scratch", address.scratch, address.scratch)
 
@@ -43,6 +46,20 @@ def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[
         yield failed("database", f"{name}: above spool.high_water of store.quota_bytes: C-STORE is refused")
     else:
         yield ok("database", f"{name}: there, as {address.tenant}")
+
+
+def _check_hosts(address: ClusterAddress) -> Iterator[CheckResult]:
+    """Report which hosts lead, and the models that they have in different forms; nothing of a store that fails."""
+    try:
+        store = store_at(address)
+        leaders = {name: store.workers.leader(name) for name in LED}
+        differ = differing(store)
+    except (OSError, ModuleNotFoundError):
+        return
+    words = ", ".join(f"{name} on {host}" for name, host in leaders.items() if host)
+    yield ok("leaders", words or "none: no host runs the service")
+    for each in differ:
+        yield warning("models of hosts", f"{each}: copy the folder of models, or promote on each (models.path)")
 
 
 def _check_bucket(address: BucketAddress) -> Iterator[CheckResult]:

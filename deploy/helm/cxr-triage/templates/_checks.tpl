@@ -2,7 +2,7 @@
 {{- define "cxr-triage.checks" -}}
 {{- $v := .Values -}}
 {{- if eq $v.store.kind "files" -}}
-{{- range $key := list "listen" "work" "workGpu" "web" -}}
+{{- range $key := list "listen" "work" "workGpu" "sweep" "deliver" "reports" "web" -}}
 {{- if gt (int (index $v $key).replicas) 1 -}}
 {{- fail (printf "%s.replicas = %d: with store.kind = files there is one replica of each process, as its locks and renames need one file system on one node. More need store.kind = postgres+s3 (docs/how-to/kubernetes.md)" $key (int (index $v $key).replicas)) -}}
 {{- end -}}
