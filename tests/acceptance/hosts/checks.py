@@ -16,7 +16,7 @@ from tests.acceptance.hosts.engines import BUCKET, DATABASE, POSTGRES, ROLE, ROL
 from tests.acceptance.hosts.objects import LATERAL, NO_AGE, Outgoing, file_of, kinds
 from tests.acceptance.hosts.pacs import Pacs, Results
 from tests.acceptance.hosts.service import UNITS
-from tests.acceptance.hosts.trial import Trial
+from tests.acceptance.hosts.trial import CLOCKS, Trial
 from tests.support.dicom_peer import data_set_of
 from tests.support.s3_peer import ACCESS_KEY, SECRET_KEY
 from tests.support.s3_peer import BUCKET as BUCKET_NAME
@@ -97,6 +97,7 @@ def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, 
             wait_until_quiet(store, results, set(of_study), verdict)
         for check in (_kept, _assessed, _decided, _bucket_agrees):
             check(trial, store, of_study, said, verdict)
+        _timed(trial, store, pacs, verdict)
     finally:
         store.close()
     for name, words in UNITS.items():
@@ -178,6 +179,18 @@ def _decided(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verdi
     verdict.expect(not wrong, f"{len(wrong)} studies have a wrong tag: {wrong[:5]}")
     found = set(store.study_uids())
     verdict.expect(found == set(of_study), f"{len(found ^ set(of_study))} studies too many or too few in the store")
+
+
+def _timed(trial: Trial, store: ClusterStore, pacs: Pacs, verdict: Verdict) -> None:
+    """No time of receipt is farther from the right one than the clock of the host that wrote it."""
+    odd, farthest = [], max(CLOCKS.values())
+    for instance, each in pacs.acknowledged.items():
+        for record in store.assessments(instance.study_instance_uid):
+            if record["sop_instance_uid"] == instance.sop_instance_uid:
+                received = float(record["received_at"])
+                if not trial.began_at <= received <= each.moment + farthest + 1:
+                    odd.append((instance.sop_instance_uid, received - each.moment))
+    verdict.expect(not odd, f"{len(odd)} objects have a time of receipt that no clock showed: {odd[:5]}")
 
 
 def _bucket_agrees(trial: Trial, store: ClusterStore, of_study: Studies, __: Said, verdict: Verdict) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import http.client
 import os
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 _CLONE_NEWNET = 0x40000000
 CLOCK = "clock.so"
@@ -87,13 +88,18 @@ def _enter(namespace: str) -> None:
 
 def _fetched(url: str, timeout_s: float) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(url, timeout=timeout_s) as answer:
-            return answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        with error:
-            return error.code, error.read().decode()
-    except OSError:
+        with _opened(url, timeout_s) as answer:
+            return int(answer.status), answer.read().decode()
+    except (OSError, http.client.HTTPException):
         return 0, ""
+
+
+def _opened(url: str, timeout_s: float) -> Any:
+    """The answer, whatever its status is: its body may be cut off too."""
+    try:
+        return urllib.request.urlopen(url, timeout=timeout_s)
+    except urllib.error.HTTPError as error:
+        return error
 
 
 def fetched(address: str, port: int, path: str, timeout_s: float = 2.0) -> tuple[int, str]:

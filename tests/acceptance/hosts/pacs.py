@@ -28,9 +28,10 @@ _AGAIN = 0.05
 
 @dataclass
 class Acknowledged:
-    """When an object's first 0x0000 came, by the clock of durations."""
+    """When an object's first 0x0000 came: by the clock of durations, and in POSIX seconds by a clock that is right."""
 
     at: float
+    moment: float
     outgoing: Outgoing
 
 
@@ -108,7 +109,7 @@ class Pacs:
             self._refused(f"0x{status:04X}")
         with self.lock:
             if not status and sent.instance not in self.acknowledged:
-                self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), sent)
+                self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), sent)
                 if self.chance.random() < _AGAIN:
                     self.waiting.append(sent)
             elif status:

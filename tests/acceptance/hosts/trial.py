@@ -85,6 +85,7 @@ class Trial:
     service: Service
     outside: Host
     began: float = field(default_factory=time.monotonic)
+    began_at: float = field(default_factory=time.time)
 
     def start(self) -> None:
         """Start the engines, then the service, until all of it is ready."""
