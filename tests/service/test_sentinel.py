@@ -42,6 +42,36 @@ def url_of(watched: WatchedRedis) -> str:
     return address_of(load(None, watched.settings).redis)
 
 
+BUSY = """
+local began = redis.call('TIME')
+repeat
+  local now = redis.call('TIME')
+until (now[1] - began[1]) * 1000000 + now[2] - began[2] > 1500000
+return 1
+"""
+
+
+def test_an_answer_that_comes_too_late_is_given_to_no_other_command(watched: WatchedRedis) -> None:
+    """Whoever gives up waiting leaves no connection on which the next command would get that answer."""
+    with connect(url_of(watched), 0.3) as client:
+        client.set("key", "its own value")
+        connection = client.connection_pool.get_connection()
+        connection.send_command("EVAL", BUSY, 0)
+        with pytest.raises(RedisError):
+            connection.read_response()
+        assert not connection.is_connected
+        client.connection_pool.release(connection)
+        wait_for(lambda: answers(client), "the server to be free")
+        assert [client.get("key") for _ in range(3)] == [b"its own value"] * 3
+
+
+def answers(client: Redis) -> bool:
+    try:
+        return bool(client.ping())
+    except RedisError:
+        return False
+
+
 def test_a_client_finds_the_primary_follows_it_and_does_not_write_to_the_former(watched: WatchedRedis) -> None:
     with connect(url_of(watched), 2.0) as client:
         client.set("key", "before")

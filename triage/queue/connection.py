@@ -8,10 +8,31 @@ from urllib.parse import quote, unquote, urlsplit
 
 from redis import Redis
 from redis.connection import parse_url
+from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
-from redis.sentinel import Sentinel, SentinelConnectionPool
+from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
 _SENTINELS = "?sentinels="
+
+
+class _EndedByFaults:
+    """A connection that is closed by any fault while it waits for an answer, as those of other clients are.
+
+    That of redis-py to a primary of Sentinels stays open, and may give the answer that came late to the next command.
+    """
+
+    def read_response(self, disable_decoding: bool = False, **options: Any) -> Any:
+        """Return the answer to the command that was sent."""
+        given = {**options, "disconnect_on_error": True}
+        return super().read_response(disable_decoding, **given)  # type: ignore[misc]
+
+
+class _Connection(_EndedByFaults, SentinelManagedConnection):
+    """A connection to the primary of Sentinels."""
+
+
+class _SSLConnection(_EndedByFaults, SentinelManagedSSLConnection):
+    """The same over TLS."""
 
 
 def with_sentinels(url: str, sentinels: Sequence[str]) -> str:
@@ -25,6 +46,9 @@ def connect(url: str, timeout_s: float, retry: Retry | None = None) -> Redis:
     Where Sentinels are named, each new connection asks them for the primary, and one whose server was demoted ends.
     """
     options: dict[str, Any] = {"socket_timeout": timeout_s, "socket_connect_timeout": timeout_s}
+    # The notifications are those of one maker's servers. With them the pool would hand out a connection without a look
+    # whether an answer to an earlier command waits in it.
+    options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     if retry is not None:
         options["retry"] = retry
     place, _, sentinels = url.partition(_SENTINELS)
@@ -35,6 +59,7 @@ def connect(url: str, timeout_s: float, retry: Retry | None = None) -> Redis:
     service = unquote(urlsplit(place).netloc.rpartition("@")[2])
     addresses = [_address(each) for each in unquote(sentinels).split(",")]
     manager = Sentinel(addresses, **options)  # type: ignore[no-untyped-call]
+    named["connection_class"] = _SSLConnection if named.pop("connection_class", None) is not None else _Connection
     primary: Redis = manager.master_for(service, **named, **options)  # type: ignore[no-untyped-call]
     return primary
 
@@ -45,6 +70,7 @@ def anonymous(client: Redis) -> Redis:
     secrets = ("username", "password", "credential_provider", "connection_pool")
     arguments = {name: value for name, value in pool.connection_kwargs.items() if name not in secrets}
     if isinstance(pool, SentinelConnectionPool):
+        arguments["connection_class"] = pool.connection_class
         of_primary = SentinelConnectionPool(pool.service_name, pool.sentinel_manager, **arguments)  # type: ignore[no-untyped-call]
         return Redis(connection_pool=of_primary)
     return Redis(connection_pool=type(pool)(connection_class=pool.connection_class, **arguments))
