@@ -51,6 +51,8 @@ KNOWN = f"{the_value('value')} ({the_value('low')} to {the_value('high')})"
 class NoIndex:
     """The index of the list, which paging does not ask."""
 
+    is_of_store = False
+
     def read(self, *_: object) -> None: ...
     def unread(self, *_: object) -> None: ...
 

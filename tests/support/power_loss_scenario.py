@@ -43,6 +43,8 @@ def said(what: str, *names: str) -> None:
 class Index:
     """An index that takes everything and keeps nothing: Redis has no part in what survives."""
 
+    is_of_store = False
+
     def read(self, *_: Any) -> None:
         pass
 
