@@ -24,8 +24,8 @@ class MoveCounts:
     entries: int = 0
 
 
-_PROCESSES = ("up", "sweep", "deliver", "reports")
-"""Processes of which one leads; all of them live where a service does."""
+_PROCESSES = ("sweep", "deliver", "reports")
+"""Processes of which one leads among all hosts."""
 
 
 def refuse_at_work(store: Store) -> None:
