@@ -44,7 +44,7 @@ from triage.spool.cluster.s3_bucket import S3Bucket
 from triage.spool.instance import ReceivedInstance
 from triage.spool.open_store import open_store
 from triage.spool.store import Store
-from triage.worklist.index import Worklist
+from triage.worklist.index import IndexedWorklist
 from triage.worklist.indexed_query import IndexedQuery
 from triage.worklist.query import ListRequest
 
@@ -144,7 +144,7 @@ def looks(place: Place, folder: Path) -> dict[str, float]:
     """Return the seconds of a first reading of the list (a study), a page, and a search after a new study."""
     folder.mkdir()
     with redis(folder / "redis") as url, Redis.from_url(url) as client:
-        worklist, clock = Worklist(client), Clock()
+        worklist, clock = IndexedWorklist(client), Clock()
         query = IndexedQuery(worklist, place.store, 3600.0, clock)
         there = Listed(place.store, worklist, clock, query)  # type: ignore[arg-type]
         for number in range(STUDIES):
