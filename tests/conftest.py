@@ -73,6 +73,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as a failure (CI)")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests of a database that hosts share, where it is not asked for (``--cluster``)."""
+    if config.getoption("--cluster"):
+        return
+    of_database = [each for each in items if {"shared", "postgres_server"} & set(getattr(each, "fixturenames", ()))]
+    if of_database:
+        config.hook.pytest_deselected(items=of_database)
+        items[:] = [each for each in items if each not in set(of_database)]
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]

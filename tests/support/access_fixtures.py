@@ -34,8 +34,6 @@ def places(kind_of_places: str, request: pytest.FixtureRequest, tmp_path: Path) 
 
 @pytest.fixture
 def shared(request: pytest.FixtureRequest) -> PlacesInDatabase:
-    """Places in a database; the test is skipped without `--cluster`."""
-    if not request.config.getoption("--cluster"):
-        pytest.skip("needs pytest --cluster (make acceptance-cluster)")
+    """Places in a database; a test that asks for them is left out without `--cluster` (tests/conftest.py)."""
     server: PostgresServer = request.getfixturevalue("postgres_server")
     return PlacesInDatabase(server, f"tenant-{uuid4().hex[:12]}")

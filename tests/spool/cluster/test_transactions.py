@@ -21,7 +21,7 @@ def end_sessions(cluster: Cluster) -> None:
     """End every session of the store, as an administrator or a failover does."""
     cluster.server.run(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
-        "AND application_name = 'cxr-triage'"
+        "AND application_name LIKE 'cxr-triage%'"
     )
 
 
