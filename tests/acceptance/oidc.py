@@ -219,7 +219,7 @@ def test_other_ways_to_say_that_it_is_us(browser: Browser, house: House, method:
 def test_new_keys_and_a_provider_that_is_down_for_a_while(browser: Browser, house: House):
     with house.web() as log, watched(browser, 1400, 850) as page:
         to_the_provider(page, house)
-        expect(page.get_by_role("alert")).to_contain_text("The identity provider does not answer")
+        expect(page.get_by_role("alert")).to_contain_text("The identity provider is not available")
         assert f"127.0.0.1:{house.provider_port} did not answer" in log.read_text()
         page.wait_for_timeout(5_500)  # a failure counts for five seconds
         with house.provider():

@@ -34,6 +34,7 @@ class SharedService(Service):
         if self._redis is not None:
             settings = {**settings, "redis_url": self._redis.url}
         super().__init__(folder, models, config=config, **settings)
+        self._redis_url = str(settings["redis_url"])
         self.address = address
         self._store: ClusterStore | None = None
 
@@ -48,6 +49,10 @@ class SharedService(Service):
             self._redis.__exit__()
         if self._store is not None:
             self._store.close()
+
+    @property
+    def redis_url(self) -> str:
+        return self._redis_url
 
     @property
     def spool(self) -> Any:
