@@ -141,21 +141,26 @@ class CrashError(Exception):
 WRITES = ("keep", "write_assessment", "write_decision", "file", "bury", "write", "sync")
 
 
+def crash_at_write(target: Spool, at: int) -> None:
+    """Have the write with the number ``at`` raise CrashError, as a crash before it."""
+    writes = count(1)
+
+    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            if next(writes) == at:
+                raise CrashError
+            return real(*arguments, **named)
+
+        return call
+
+    for name in WRITES:
+        setattr(target, name, counted(getattr(target, name)))
+
+
 def test_it_goes_on_after_a_crash_at_any_write(source: Spool, tmp_path: Path) -> None:
     for crash_at in count(1):
         target = Spool.open(tmp_path / f"target-{crash_at}")
-        writes = count(1)
-
-        def counted(real: Callable[..., Any], writes: Any = writes, at: int = crash_at) -> Callable[..., Any]:
-            def call(*arguments: Any, **named: Any) -> Any:
-                if next(writes) == at:
-                    raise CrashError
-                return real(*arguments, **named)
-
-            return call
-
-        for name in WRITES:
-            setattr(target, name, counted(getattr(target, name)))
+        crash_at_write(target, crash_at)
         try:
             moved(source, target)
         except CrashError:

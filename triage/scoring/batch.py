@@ -63,6 +63,7 @@ class FailedInstance:
 
 
 _NEW_S = 600.0
+"""Seconds for which the bytes of a received object are taken to be in the system's memory still."""
 _TOO_LARGE = "it needs more memory than one image may (worker.decode_memory_bytes)"
 
 

@@ -65,16 +65,23 @@ def migrate(address: DatabaseAddress, revision: ModuleType) -> None:
         revision.upgrade()
 
 
+@contextmanager
+def no_commit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No transaction of this process can be committed."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "read-only")
+
+    with monkeypatch.context() as refusing:
+        refusing.setattr("triage.spool.cluster.transactions.commit", refuse)
+        yield
+
+
 class TestOneTransaction:
     def test_a_decision_and_its_row_are_written_or_neither_is(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
         site = site_of(cluster)
         uid = site.study()
-
-        def refuse(*_: object) -> None:
-            raise OSError(errno.EROFS, "read-only")
-
-        with monkeypatch.context() as refusing, pytest.raises(OSError, match="read-only"):
-            refusing.setattr("triage.spool.cluster.transactions.commit", refuse)
+        with no_commit(monkeypatch), pytest.raises(OSError, match="read-only"):
             site.decide(uid, tag=Tag.ABNORMAL)
         (study,) = site.query().page(ListRequest(), time.time()).studies
         assert study.decision.tag is Tag.NORMAL and study.facts.patient_name == "DOE^JANE"
@@ -83,12 +90,7 @@ class TestOneTransaction:
     def test_an_act_and_the_list_are_written_or_neither_is(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
         site = site_of(cluster)
         uid = site.study()
-
-        def refuse(*_: object) -> None:
-            raise OSError(errno.EROFS, "read-only")
-
-        with monkeypatch.context() as refusing, pytest.raises(OSError, match="read-only"):
-            refusing.setattr("triage.spool.cluster.transactions.commit", refuse)
+        with no_commit(monkeypatch), pytest.raises(OSError, match="read-only"):
             site.read(uid)
         assert uids(site.query().page(ListRequest(), time.time())) == [uid]
         assert site.query().last_read(5) == ()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from itertools import count
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.spool.test_moving import WRITES, CrashError, all_differences, source
+from tests.spool.test_moving import CrashError, all_differences, crash_at_write, source
 from tests.spool.test_store_contract import A, receive
 from tests.support.builders import an_instance
 from tests.support.cluster import Cluster
@@ -66,18 +64,7 @@ def test_what_changes_meanwhile_is_followed_and_removed(shared: ClusterStore, tm
 def test_it_goes_on_after_a_crash_at_any_write(shared: ClusterStore, tmp_path: Path):
     for crash_at in count(1, 4):
         target = Spool.open(tmp_path / f"target-{crash_at}")
-        writes = count(1)
-
-        def counted(real: Callable[..., Any], writes: Any = writes, at: int = crash_at) -> Callable[..., Any]:
-            def call(*arguments: Any, **named: Any) -> Any:
-                if next(writes) == at:
-                    raise CrashError
-                return real(*arguments, **named)
-
-            return call
-
-        for name in WRITES:
-            setattr(target, name, counted(getattr(target, name)))
+        crash_at_write(target, crash_at)
         try:
             moved_back(shared, target)
         except CrashError:
