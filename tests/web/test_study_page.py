@@ -176,7 +176,7 @@ def test_a_length_is_the_same_however_the_picture_is_shown(page: Page, place: tu
     page.keyboard.press("z")  # magnified, the line would lie elsewhere than it seems
     expect(length).to_be_hidden()
     page.keyboard.press("l")
-    assert not state_in_which(page, bool, "the picture")["magnified"]
+    state_in_which(page, lambda now: not now["magnified"], "the picture without a magnifier")
     page.keyboard.press("Escape")  # ends the ruler, and not the study
     expect(length).to_be_hidden()
     assert f"/studies/{uid}" in page.url
