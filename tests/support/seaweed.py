@@ -32,12 +32,20 @@ class SeaweedServer:
 
 
     ``where`` are the words before its command, for one that runs at ``host`` of another network. ``volumes``: of 64 MB
-    each, which are all the space that it has.
+    each, which are all the space that it has. ``below``: where its
+    folder is made, if not among the temporary ones.
     """
 
-    def __init__(self, program: str, host: str = "127.0.0.1", where: Sequence[str] = (), volumes: int = 32) -> None:
+    def __init__(
+        self,
+        program: str,
+        host: str = "127.0.0.1",
+        where: Sequence[str] = (),
+        volumes: int = 32,
+        below: Path | None = None,
+    ) -> None:
         self.program, self.host, self.where, self.volumes = program, host, where, volumes
-        self.folder = Path(tempfile.mkdtemp(prefix="cxr-seaweed-"))
+        self.folder = Path(tempfile.mkdtemp(prefix="cxr-seaweed-", dir=below))
         first = free_ports(2 * len(_SERVERS))
         self.ports = {name: first + 2 * number for number, name in enumerate(_SERVERS)}
         self._process: subprocess.Popen[bytes] | None = None

@@ -39,6 +39,13 @@ class Verdict:
         if not holds:
             self.faults.append(text)
 
+    def held(self, check: Callable[..., None], *what: object) -> None:
+        """Run one check; what ends it is a fault of the trial too, and the other checks are run nevertheless."""
+        try:
+            check(*what, self)
+        except Exception as error:
+            self.faults.append(f"{check.__name__.strip('_')} was not held to its end: {type(error).__name__}: {error}")
+
 
 def address_of(trial: Trial) -> ClusterAddress:
     """The store as a program outside of the hosts opens it."""
@@ -96,14 +103,14 @@ def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, 
         if _altered_are_tried_again(trial, store, verdict):
             wait_until_quiet(store, results, set(of_study), verdict)
         for check in (_kept, _assessed, _decided, _bucket_agrees):
-            check(trial, store, of_study, said, verdict)
-        _timed(trial, store, pacs, verdict)
+            verdict.held(check, trial, store, of_study, said)
+        verdict.held(_timed, trial, store, pacs)
     finally:
         store.close()
     for name, words in UNITS.items():
         if {"up", "web"} & set(words):
-            _listed(trial, name, of_study, verdict)
-    _delivered(results, of_study, verdict)
+            verdict.held(_listed, trial, name, of_study)
+    verdict.held(_delivered, results, of_study)
     verdict.expect(not pacs.surprises, f"answers that are none: {pacs.surprises[:3]}")
 
 

@@ -227,7 +227,7 @@ class Bucket:
 
     def __init__(self, host: Host, weed: str) -> None:
         self.host, self.mode = host, host.folder / "faults"
-        self.server = SeaweedServer(weed, host.address, host.inside())
+        self.server = SeaweedServer(weed, host.address, host.inside(), below=host.folder)
 
     def unit(self, environment: Mapping[str, str]) -> Unit:
         """The proxy's."""
