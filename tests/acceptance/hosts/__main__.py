@@ -22,6 +22,8 @@ from tests.support.wait import wait_for
 
 _SENDERS = 4
 _STUDIES_AN_EVENT = 60
+_AT_LEAST_S = 8.0
+"""Seconds of sending for an event, of those that last no time too: so that objects come through all of them."""
 
 
 def main() -> int:
@@ -58,6 +60,7 @@ def _run(trial: Trial, arguments: argparse.Namespace, verdict: Verdict) -> None:
     outgoing = [each for study in studies(arguments.seed, arguments.studies) for each in study]
     events = drawn(arguments.seed, arguments.events or max(2, arguments.studies // _STUDIES_AN_EVENT))
     pacs = new_pacs(trial, arguments.seed)
+    pacs.every_s = sum(max(each.seconds, _AT_LEAST_S) for each in events) / len(outgoing)
     with running(trial) as results:
         said = expected(trial, arguments.work)
         watch = LeaderWatch(trial.service, trial.began)

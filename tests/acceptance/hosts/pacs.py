@@ -37,11 +37,13 @@ class Acknowledged:
 
 @dataclass
 class Pacs:
-    """Sends objects over associations to one address until each is acknowledged."""
+    """Sends objects over associations to one address, one every so often, until each is acknowledged."""
 
     address: str
     port: int
     chance: random.Random
+    every_s: float = 0.0
+    due: float = 0.0
     waiting: deque[Outgoing] = field(default_factory=deque)
     acknowledged: dict[ReceivedInstance, Acknowledged] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
@@ -93,6 +95,7 @@ class Pacs:
             kind, _ = peer.associate(calling="PACS")
             assert kind == 0x02, "association rejected" if kind == 0x03 else "association closed"
             for _ in range(len(left)):
+                self._keep_pace()
                 sent = left[0]
                 self.tries += 1
                 peer.send_store(DX, sent.instance.sop_instance_uid, sent.data_set)
@@ -103,6 +106,14 @@ class Pacs:
                 self._answered(sent, status)
             peer.send_pdu(0x05, bytes(4))
             peer.receive()
+
+    def _keep_pace(self) -> None:
+        """Wait until the next object is due. What a fault held up is not caught up with in a rush."""
+        with self.lock:
+            now = time.monotonic()
+            mine = max(self.due, now)
+            self.due = mine + self.every_s
+        self.stop.wait(mine - now)
 
     def _answered(self, sent: Outgoing, status: int) -> None:
         if status:
