@@ -133,12 +133,12 @@ TROUBLE = {
     "in the way of what is written": (
         ("before", "triage.worklist.index:IndexedWorklist.rehearse"),
         "rm -r canary validation && touch canary validation",
-        "attempt 1 of 3: (NotADirectoryError|FileExistsError|OpenError)",
+        "attempt 1 of 3: (NotADirectoryError|FileExistsError|UnreadError)",
     ),
     "unreadable": (
         ("before", "triage.scoring.worker:BatchWorker.execute_job"),
         "for each in canary/inbox/*.dcm validation/inbox/*.dcm; do rm $each; mkdir $each; done",
-        "is a dead letter after 3 tries",
+        "failed, attempt 2 of 3: UnreadError",
     ),
 }
 

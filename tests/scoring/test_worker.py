@@ -113,6 +113,26 @@ def test_an_outage_of_the_store_is_no_attempt_at_an_object(
     assert caplog.text.count("waits, as the store gives no objects now") == 5
 
 
+def test_bytes_that_came_altered_are_read_again_at_once_and_then_after_a_sweep(place: Workplace) -> None:
+    """Three readings within the same second would be one: what alters bytes on their way lasts for seconds."""
+    passing, lasting = place.queued(a_chest(1), a_chest(2))
+    content = place.spool.inbox_path(passing).read_bytes()
+    for instance in (passing, lasting):
+        path = place.spool.inbox_path(instance)
+        path.write_bytes(path.read_bytes()[:-1])
+        os.utime(path, (0, 0))
+    place.work()
+    assert place.counted("retries_total") == 4
+    assert {place.jobs.state(each) for each in (passing, lasting)} == {("", "")}
+    assert place.spool.waits(passing) and not list(place.spool.dead_letters())
+
+    place.spool.inbox_path(passing).write_bytes(content)
+    place.sweep()
+    place.work()
+    assert place.tags()[passing.study_instance_uid] == (Tag.NORMAL, ())
+    assert [instance for instance, _ in place.spool.dead_letters()] == [lasting]
+
+
 def test_a_job_whose_object_is_done_is_dropped(place: Workplace) -> None:
     (instance,) = place.queued(a_chest())
     place.work()

@@ -56,10 +56,14 @@ Assessments = list[tuple[ReceivedInstance, ImageAssessment]]
 
 @dataclass(frozen=True)
 class FailedInstance:
-    """One object that could not be worked on now; ``error`` names no patient."""
+    """One object that could not be worked on now; ``error`` names no patient.
+
+    ``is_unread``: the place of the objects did not give its bytes, or others than were received.
+    """
 
     instance: ReceivedInstance
     error: str
+    is_unread: bool = False
 
 
 _NEW_S = 600.0
@@ -69,6 +73,10 @@ _TOO_LARGE = "it needs more memory than one image may (worker.decode_memory_byte
 
 class OpenError(TriageError):
     """A stored object could not be opened. The message has the error and its place, without values of the object."""
+
+
+class UnreadError(OpenError):
+    """The place of the objects did not give an object's bytes, or gave others than were received."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +130,7 @@ def open_file(stored: Openable, context: DecodeContext, digest: str) -> OpenedFi
 
 def _compare(data: bytes, digest: str) -> None:
     if digest and sha256(data_set_in(data)).hexdigest() != digest:
-        raise OpenError("its bytes are not those that were received: the disk, the bucket or the way altered them")
+        raise UnreadError("its bytes are not those that were received: the disk, the bucket or the way altered them")
 
 
 def _digest_to_compare(stored: StoredObject, instance: ReceivedInstance) -> str:
@@ -146,7 +154,7 @@ def _read_whole(stored: Openable) -> bytes:
     except MemoryError:
         raise OpenError(_TOO_LARGE) from None
     except OSError as error:
-        raise OpenError(f"it cannot be read from the store: {cause(error)}") from None
+        raise UnreadError(f"it cannot be read from the store: {cause(error)}") from None
 
 
 class BatchScorer:
@@ -286,7 +294,8 @@ class BatchScorer:
                 else:
                     logger.info("%s was done by another worker meanwhile", instance.key)
             except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only
-                failed.append(FailedInstance(instance, f"{type(error).__name__}: {error}"))
+                text = f"{type(error).__name__}: {error}"
+                failed.append(FailedInstance(instance, text, isinstance(error, UnreadError)))
         return opened, failed
 
     def _settle(self, assessments: Assessments) -> list[FailedInstance]:

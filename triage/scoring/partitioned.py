@@ -20,8 +20,17 @@ from triage.scoring.batch import BatchScorer, OpenedFile
 logger = logging.getLogger(__name__)
 
 Started = list[tuple[PartitionedInstance, ScheduledDecode[OpenedFile]]]
-Failures = dict[PartitionedInstance, str]
-"""Failed objects and the error of each, which names no patient."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """The error of an object, which names no patient; ``is_unread``: its bytes were not to be had."""
+
+    error: str
+    is_unread: bool = False
+
+
+Failures = dict[PartitionedInstance, Failure]
 
 
 @dataclass(frozen=True)
@@ -62,18 +71,21 @@ class PartitionedScorer:
         failed: Failures = {}
         with _isolated([work], failed):
             self._scorers()[work.partition].give_up(work.instance, error, tries)
-        for text in failed.values():
-            logger.error("%s cannot be given up: %s", work.key, text)
+        for failure in failed.values():
+            logger.error("%s cannot be given up: %s", work.key, failure.error)
 
     def _finish(self, partition: str, started: Started) -> Failures:
         """Finish all together or, where that raises in a partition, one by one, so that the others are finished."""
         works, failed = [work for work, _ in started], Failures()
         with _isolated(works, failed):
             unfinished = self._scorers()[partition].finish([(work.instance, decode) for work, decode in started])
-            return {PartitionedInstance(partition, each.instance): each.error for each in unfinished}
+            return {
+                PartitionedInstance(partition, each.instance): Failure(each.error, each.is_unread)
+                for each in unfinished
+            }
         if len(works) == 1:
             return failed
-        return {work: error for each in started for work, error in self._finish(partition, [each]).items()}
+        return {work: failure for each in started for work, failure in self._finish(partition, [each]).items()}
 
     def _scorers(self) -> dict[str, BatchScorer]:
         return {"": self.patients, **self.partitions}
@@ -87,7 +99,7 @@ def _isolated(works: Sequence[PartitionedInstance], failed: Failures) -> Iterato
     except Exception as error:  # the edge: a partition may be gone, full or broken; the worker notices Redis itself
         if not works or not works[0].partition:
             raise
-        failed.update((work, _described(error)) for work in works)
+        failed.update((work, Failure(_described(error))) for work in works)
 
 
 def _described(error: Exception) -> str:

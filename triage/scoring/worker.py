@@ -32,7 +32,7 @@ from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.scoring.job_intake import JobIntake, TakenJobs
-from triage.scoring.partitioned import PartitionedScorer, Started
+from triage.scoring.partitioned import Failure, PartitionedScorer, Started
 from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
@@ -244,18 +244,19 @@ class BatchWorker(RestrictedWorker):
         unfinished = {work for work, _ in started} | failed.keys()
         if done := [work for _, work in taken if work not in unfinished]:
             self._jobs.end(done)
-        for work, error in failed.items():
-            self._retry(work, error)
+        for work, failure in failed.items():
+            self._retry(work, failure)
         return started
 
     def _finish(self, started: Started) -> None:
         for works, failed in self._setup.scorers.finish(started):
             self._jobs.end([work for work in works if work not in failed])
-            for work, error in failed.items():
-                self._retry(work, error)
+            for work, failure in failed.items():
+                self._retry(work, failure)
 
-    def _retry(self, work: PartitionedInstance, error: str) -> None:
+    def _retry(self, work: PartitionedInstance, failure: Failure) -> None:
         """Queue a failed object again, or give it up after its last attempt. An outage of the store is none."""
+        error = failure.error
         if not self._setup.scorers.gives_objects():
             self._wait_for_objects(work, error)
             return
@@ -267,7 +268,10 @@ class BatchWorker(RestrictedWorker):
             return
         if not work.partition:
             self._setup.metrics.retries.inc()
-        self._jobs.again(work)
+        if failure.is_unread and count > 1:
+            self._jobs.forget(work)  # the next sweep queues it: what alters or withholds bytes may have passed by then
+        else:
+            self._jobs.again(work)
 
     def _wait_for_objects(self, work: PartitionedInstance, error: str) -> None:
         self._setup.progress.failed("the store gives no objects: nothing is scored until it does")

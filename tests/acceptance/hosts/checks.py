@@ -25,7 +25,7 @@ from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.open_store import open_store
 
 _QUIET_S = 900.0
-ALTERED = "not those that were received"
+ALTERED = re.compile("not those that were received|other bytes arrived than the store says it keeps")
 
 
 @dataclass
@@ -116,7 +116,7 @@ def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, 
 
 def _altered_are_tried_again(trial: Trial, store: ClusterStore, verdict: Verdict) -> bool:
     """Requeue, as a person would, what was given up because other bytes came than were received."""
-    altered = [instance for instance, why in store.dead_letters() if ALTERED in json.dumps(why)]
+    altered = [instance for instance, why in store.dead_letters() if ALTERED.search(json.dumps(why))]
     verdict.figures["given_up_for_altered_bytes"] = len(altered)
     if not altered:
         return False
