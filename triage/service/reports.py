@@ -17,11 +17,12 @@ from triage.inbound_reports.matching import Issuers
 from triage.inbound_reports.receiver import ReportPolicy
 from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
+from triage.runtime.drain import Drain
 from triage.runtime.health import Readiness
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.leadership import Leadership
-from triage.service.readiness import ready_with_list
+from triage.service.readiness import ready_until, ready_with_list
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
@@ -37,6 +38,8 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     from triage.inbound_reports.ups_watcher import watchers_of
 
     stopping, registry = StopSignal(), CollectorRegistry()
+    # Without a port there is nothing that a load balancer could send elsewhere.
+    drain = Drain(stopping, settings.listener.drain_s if settings.reports.port else 0.0)
     leadership = Leadership("reports", settings.store, spool, stopping, registry)
     metrics = ReportMetrics(registry)
     introduce("reports", settings, metrics)
@@ -47,6 +50,7 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
         port = settings.reports.port
         index = worklist_of(spool, client)
         ready = partial(_ready, leadership, bool(port), partial(ready_with_list, index, started, "receiving reports"))
+        ready = partial(ready_until, drain, ready, "messages")
         shown = leadership.shown({ReportMetrics.reports_remembered.name})
         with health_server(shown, ready, settings.reports):
             stop = (lambda: stopping.received, stopping.wait)
@@ -57,7 +61,8 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
             watchers.append(partial(early.watch, *stop))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
             watching = [partial(_watch, leadership, watchers)]
-            run(settings.reports, receiver, metrics, watching, Lifecycle(*stop, started.set))
+            lifecycle = Lifecycle(lambda: drain.is_over, stopping.wait, started.set)
+            run(settings.reports, receiver, metrics, watching, lifecycle)
     leadership.exit_if_lost()
 
 

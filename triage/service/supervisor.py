@@ -151,7 +151,7 @@ class Child:
 
 @dataclass
 class ServiceProcesses:
-    """All processes, in the order in which they start: Redis if it is ours, workers, listeners."""
+    """All processes, in the order in which they start: Redis if it is ours, workers, and what others call."""
 
     redis: Child | None
     workers: list[Child]
@@ -178,7 +178,7 @@ class ServiceProcesses:
             child.watch()
 
     def stop(self) -> None:
-        """Stop listeners first, so that what they acknowledge last is still queued; Redis last."""
+        """Stop first what others call, all at once, so that what is acknowledged last is still queued; Redis last."""
         for group in (self.listeners, self.workers, [self.redis] if self.redis else []):
             for child in group:
                 child.terminate()
@@ -202,26 +202,26 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
     if embedded:
         # Only of the embedded one: processes read a named address from the settings themselves, with its password.
         url = child_environment["TRIAGE_REDIS_URL"] = embedded_redis.embedded_url(settings.redis.socket_path)
-    counts = {
+    looks = any(each.look_s for each in settings.channels.of_type(UPSDestination))
+    workers = {
         "work": settings.worker.processes,
         "sweep": 1,
-        "web": 1,
         "deliver": int(bool(settings.channels.enabled()) or settings.paging.on),
-        "reports": int(
-            bool(settings.reports.port or any(each.look_s for each in settings.channels.of_type(UPSDestination)))
-        ),
+    }
+    listeners = {
+        "web": 1,
+        "reports": int(bool(settings.reports.port) or looks),
+        "listen": settings.listener.process_count,
     }
     children = partial(_children, begin=partial(start, child_environment))
-    listeners = children("listen", settings.listener.process_count)
-    workers = [child for name, count in counts.items() for child in children(name, count)]
     redis = None
     if embedded:
         command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH", os.defpath))
         redis = Child("redis", command)
     return ServiceProcesses(
         redis=redis,
-        workers=workers,
-        listeners=listeners,
+        workers=[child for name, count in workers.items() for child in children(name, count)],
+        listeners=[child for name, count in listeners.items() for child in children(name, count)],
         redis_url=url,
         grace_s=settings.listener.drain_s + settings.listener.shutdown_grace_s + 30.0,
     )
