@@ -15,6 +15,8 @@ from triage.spool.cluster.address import BucketAddress, ClusterAddress, Database
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.open_store import open_store
 
+_HEALTH = {"web": "web_port", "listen": "listener_metrics_port", "work": "worker_metrics_port"}
+
 
 @dataclass
 class HostRole:
@@ -67,7 +69,7 @@ class Hosts:
     def start(self, name: str, **settings: str | float) -> HostRole:
         """Start one process of a new host."""
         port = free_ports(1)
-        health = "web_port" if name == "web" else f"{name}_metrics_port"
+        health = _HEALTH.get(name, f"{name}_metrics_port")
         roles = self._host({health: port, **settings})
         return HostRole(roles.start(name), port, roles, name)
 

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from triage.channels.ups.settings import UPSDestination
-from triage.errors import EXIT_CANNOT_START, EXIT_LEAD_LOST, StartError
+from triage.errors import EXIT_CANNOT_START, EXIT_TRY_AGAIN, StartError
 from triage.runtime.forked import end_with_parent, fork, load
 from triage.service import embedded_redis
 from triage.service.redis_address import address_of
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_DELAY_S = 30.0
 _CALM_S = 60.0  # a process that ran this long starts again without delay
+_AT_ONCE_S = 5.0  # one that is to be tried again starts at once if it ran this long: it did not end for that reason
 _REDIS_START_S = 60.0
 
 _CODE = {
@@ -101,8 +102,8 @@ class Child:
         if status is None:
             return
         self.process = None
-        if status == EXIT_LEAD_LOST:
-            self._stand_by()
+        if status == EXIT_TRY_AGAIN and time.monotonic() - self.started_at >= _AT_ONCE_S:
+            self._start_at_once()
             return
         if status == EXIT_CANNOT_START and not self.ran_before:
             raise StartError(f"{self.name} cannot start: see its message above")
@@ -117,9 +118,11 @@ class Child:
         except OSError as error:  # the system is out of memory or processes
             self._start_later(f"could not be started: {error}")
 
-    def _stand_by(self) -> None:
-        """Start it again without delay: it did nothing wrong, and takes its turn after the host that leads now."""
-        logger.warning("%s ended, as another host leads; starting it again to stand by", self.name)
+    def _start_at_once(self) -> None:
+        """Start it again without delay: it did nothing wrong. Most often another host leads, and it is to stand by."""
+        logger.warning(
+            "%s ended with status %d, as its message above says; starting it again", self.name, EXIT_TRY_AGAIN
+        )
         self.ran_before, self.start_at = True, 0.0
 
     def _start_later(self, why: str) -> None:
