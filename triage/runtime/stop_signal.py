@@ -36,6 +36,10 @@ class StopSignal:
         """Sleep, until the signal at most."""
         self._event.wait(seconds)
 
+    def go_on(self, seconds: float) -> bool:
+        """Sleep, until the signal at most, and return whether none came."""
+        return not self._event.wait(seconds)
+
     def interrupt_with(self, interrupt: Callable[[], None] | None) -> None:
         """Call ``interrupt`` when the signal comes, in the main thread, between any two of its steps.
 

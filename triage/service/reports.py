@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
@@ -19,6 +18,7 @@ from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
 from triage.runtime.drain import Drain
 from triage.runtime.health import Readiness
+from triage.runtime.lasting_thread import lasting_thread
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.leadership import Leadership
@@ -60,7 +60,7 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
             early = early_store(settings.reports, spool, index, metrics)
             watchers.append(partial(early.watch, *stop))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
-            watching = [partial(_watch, leadership, watchers)]
+            watching = [partial(_watch, leadership, watchers, stopping)]
             lifecycle = Lifecycle(lambda: drain.is_over, stopping.wait, started.set)
             run(settings.reports, receiver, metrics, watching, lifecycle)
     leadership.exit_if_lost()
@@ -73,12 +73,12 @@ def _ready(leadership: Leadership, receives: bool, working: Readiness) -> tuple[
     return (well and received, f"{what}; {words}") if receives and received and well else (well, words)
 
 
-def _watch(leadership: Leadership, watchers: Sequence[Callable[[], None]]) -> None:
+def _watch(leadership: Leadership, watchers: Sequence[Callable[[], None]], stopping: StopSignal) -> None:
     """Run ``watchers``, which one host runs for all, while this process leads."""
     with leadership.taken() as lead:
         if lead is None:
             return
-        threads = [threading.Thread(target=each, name=f"watcher {n}", daemon=True) for n, each in enumerate(watchers)]
+        threads = [lasting_thread(f"leader's watcher {n}", each, stopping.go_on) for n, each in enumerate(watchers)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -10,10 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from triage.adjudication.rules import AdjudicationRules
 from triage.errors import cause
 from triage.model.card_library import CardLibrary
+from triage.runtime.lasting_thread import lasting_thread
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
@@ -87,7 +89,10 @@ class WebProcess:
             logger.error("web: it cannot be noted from when on looks are recorded: %s", cause(error))
         followers = {"patients": self.sources.query.follow, "other studies": self.sources.patients.follow}
         for name, follow in followers.items():
-            threading.Thread(target=follow, args=(self.stopping,), name=name, daemon=True).start()
+            lasting_thread(name, partial(follow, self.stopping), self._go_on).start()
+
+    def _go_on(self, seconds: float) -> bool:
+        return not self.stopping.wait(seconds)
 
     def loop(self) -> None:
         """Serve requests until SIGTERM or SIGINT."""
