@@ -5,18 +5,29 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
 from triage.commands import CommandSection, registered_commands
-from triage.commands.base import Invocation, run_program
+from triage.commands.base import Invocation, TryAgain, run_program
 from triage.settings.renamed import COMMANDS
+from triage.spool.errors import engine_away
 
 
 class Program(click.Group):
     """The commands under their headings; former names work with a warning."""
 
     renamed: Mapping[str, str] = COMMANDS
+
+    def invoke(self, context: click.Context) -> Any:
+        """Run the command; an error whose cause is an engine that does not answer gets the status for that."""
+        try:
+            return super().invoke(context)
+        except click.ClickException as error:
+            if engine_away(error) is None:
+                raise
+            raise TryAgain(error) from error
 
     def get_command(self, context: click.Context, name: str) -> click.Command | None:
         """Return the command of that name, or of the name that replaced it."""

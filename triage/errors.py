@@ -3,8 +3,11 @@
 EXIT_CANNOT_START = 78  # EX_CONFIG of sysexits.h: starting again will not help
 """Exit status of a process that a person has to put right before it can start."""
 
-EXIT_LEAD_LOST = 75  # EX_TEMPFAIL of sysexits.h: to be started again at once
-"""Exit status of a process that led among all hosts, and in whose place another one leads now."""
+EXIT_TRY_AGAIN = 75  # EX_TEMPFAIL of sysexits.h: the same call may succeed later
+"""Exit status where an engine of the store does not answer: nothing is wrong with the call or the settings."""
+
+EXIT_LEAD_LOST = EXIT_TRY_AGAIN
+"""Exit status of a process that led among all hosts, and in whose place another one leads now: to be started again."""
 
 
 class TriageError(Exception):

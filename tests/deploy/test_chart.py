@@ -64,6 +64,14 @@ def test_a_process_has_the_time_to_end_and_the_memory_that_compose_gives_it():
     assert CHART_PROCESSES["listen"]["grace"] > Settings().listener.shutdown_grace_s
 
 
+def test_what_others_call_drains_for_the_time_that_its_pod_has_for_it():
+    drains = {each["process"]: each["drain"] for each in CHART_PROCESSES.values() if each["drain"]}
+    assert drains.keys() == {"listen", "reports", "web"}
+    assert {str(each) for each in drains.values()} == {ENVIRONMENT["TRIAGE_LISTENER_DRAIN_S"]}
+    assert "terminationGracePeriodSeconds: {{ add .of.grace .of.drain }}" in TEMPLATES["_pod.tpl"]
+    assert "preStop" not in TEMPLATES["_pod.tpl"]  # it would wait for as long, and no response would say so
+
+
 def test_probes_ask_what_compose_asks():
     """`triage healthcheck` asks /readyz; /healthz says that a process lives."""
     pod = TEMPLATES["_pod.tpl"]
@@ -80,6 +88,7 @@ def test_the_variables_are_settings_and_those_of_compose(tmp_path: Path):
     read = load(path, settings)
     assert read.listener.host == read.web.host == read.deliver.metrics_host == "0.0.0.0"
     of_compose = COMPOSE["reports"]["environment"]
+    assert settings.pop("TRIAGE_LISTENER_DRAIN_S") == "5"  # compose has one of each, and no one to send others to
     assert settings.items() <= {**of_compose, "TRIAGE_CONFIG": ""}.items()
     assert ENVIRONMENT["ORT_DISABLE_TELEMETRY"] == "1"
 

@@ -20,7 +20,7 @@ from tests.support.dicom_peer import store
 from tests.support.model_folders import write_model
 from tests.support.service import Role, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for
-from triage.errors import EXIT_CANNOT_START, EXIT_LEAD_LOST, StartError
+from triage.errors import EXIT_CANNOT_START, EXIT_LEAD_LOST, EXIT_TRY_AGAIN, StartError
 from triage.runtime.sockets import open_port
 from triage.service.embedded_redis import command, embedded_url
 from triage.service.single_instance import single_instance
@@ -246,6 +246,18 @@ def test_one_that_another_host_leads_instead_of_is_started_again_at_once_and_as_
     child = a_child(f"raise SystemExit({EXIT_LEAD_LOST})")
     for _ in range(3):
         watched(child, "there")
+        child.started_at -= 60.0  # it led for a while
         watched(child, "ended")
         assert child.start_at <= time.monotonic() and child.delay_s == 1.0
     assert child.ran_before
+
+
+def test_one_that_ends_soon_as_an_engine_is_away_is_tried_again_with_pauses_and_the_others_go_on() -> None:
+    child = a_child(f"raise SystemExit({EXIT_TRY_AGAIN})")
+    pauses = []
+    for _ in range(3):
+        child.start_at = 0.0
+        watched(child, "there")
+        watched(child, "ended")
+        pauses.append(child.delay_s)
+    assert pauses == [2.0, 4.0, 8.0]

@@ -15,6 +15,8 @@ from triage.spool.cluster.address import BucketAddress, ClusterAddress, Database
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.open_store import open_store
 
+_HEALTH = {"web": "web_port", "listen": "listener_metrics_port", "work": "worker_metrics_port"}
+
 
 @dataclass
 class HostRole:
@@ -22,6 +24,14 @@ class HostRole:
 
     role: Role
     port: int
+    roles: Roles
+    name: str
+
+    def restart(self) -> int:
+        """Stop it by SIGTERM, and start it again with the same settings; the status with which it ended."""
+        status = self.role.terminate(120.0)
+        self.role = self.roles.start(self.name)
+        return status
 
     def ready(self) -> tuple[int, str]:
         """The status and the words of /readyz; 0 while it does not answer."""
@@ -44,8 +54,8 @@ class HostRole:
 
 @dataclass
 class Hosts:
-    """Starts processes, each as on a host of its own. ``lease_s`` may be changed: a busy machine
-    for seconds."""
+    """Starts processes, each as on a host of its own. ``lease_s`` may be changed: a busy machine stands still for
+    seconds."""
 
     folder: Path
     database: DatabaseAddress
@@ -59,7 +69,9 @@ class Hosts:
     def start(self, name: str, **settings: str | float) -> HostRole:
         """Start one process of a new host."""
         port = free_ports(1)
-        return HostRole(self._host({f"{name}_metrics_port": port, **settings}).start(name), port)
+        health = _HEALTH.get(name, f"{name}_metrics_port")
+        roles = self._host({health: port, **settings})
+        return HostRole(roles.start(name), port, roles, name)
 
     def command(self, *words: str) -> Role:
         """Start a command on a new host."""

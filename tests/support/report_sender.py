@@ -36,6 +36,7 @@ class Station:
     index: IndexedWorklist
     registry: CollectorRegistry
     memory: EarlyReports
+    stop: threading.Event
 
     def match(self) -> int:
         """What the process does every few seconds: how many studies left the list by remembered reports."""
@@ -106,7 +107,7 @@ def station(redis: RedisServer, spool: Spool, own: Any = frozenset(), **settings
         thread.start()
         try:
             wait_for(lambda: ports, "the listener")
-            yield Station(ports[0], spool, index, registry, memory)
+            yield Station(ports[0], spool, index, registry, memory, stop)
         finally:
             stop.set()
             thread.join()

@@ -58,9 +58,17 @@ def ask(stats: Path, command: str) -> str:
 
 def checks(folder: Path) -> list[str]:
     """The last result of each server's health check."""
+    return [each.lstrip("* ") for each in _of_servers(folder, "check_status")]
+
+
+def states(folder: Path) -> list[str]:
+    """The state of each server: UP, once as many checks have passed as are asked for."""
+    return _of_servers(folder, "status")
+
+
+def _of_servers(folder: Path, column: str) -> list[str]:
     head, *rows = [line.split(",") for line in ask(folder / "haproxy.sock", "show stat").splitlines() if line]
-    column = head.index("check_status")
-    return [row[column].lstrip("* ") for row in rows if row[1] not in ("FRONTEND", "BACKEND")]
+    return [row[head.index(column)] for row in rows if row[1] not in ("FRONTEND", "BACKEND")]
 
 
 def _answers(stats: Path) -> bool:

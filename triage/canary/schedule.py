@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from triage.canary.partition import last_success
 from triage.canary.run import CanaryObserver, CanaryResult, CanaryRunningError, CanarySetup, PassedStage, run_canary
 from triage.canary.stages import DELIVERED, STAGES, STORED
 from triage.errors import cause
 from triage.metrics.canary import CanaryMetrics
+from triage.runtime.lasting_thread import lasting_thread
 
 logger = logging.getLogger(__name__)
 
@@ -29,9 +31,8 @@ def scheduled(setup: CanarySetup, interval_s: float, metrics: CanaryMetrics) -> 
     for stage in (*STAGES, *(f"{DELIVERED}:{each.name}" for each in setup.destinations)):
         metrics.failures.labels(stage)  # from the start, so that the first failure is an increase
     stop = threading.Event()
-    thread = threading.Thread(
-        target=_run_regularly, args=(setup, interval_s, metrics, stop), name="canary", daemon=True
-    )
+    work = partial(_run_regularly, setup, interval_s, metrics, stop)
+    thread = lasting_thread("canary", work, lambda pause_s: not stop.wait(pause_s))
     thread.start()
     try:
         yield

@@ -12,15 +12,18 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from triage.errors import EXIT_CANNOT_START, StartError, TriageError
+from triage.errors import EXIT_CANNOT_START, EXIT_TRY_AGAIN, StartError, TriageError
 from triage.runtime.extras import what_to_install
 from triage.runtime.logs import form_in_force, set_up_logs
 from triage.settings.load import Loaded, SettingsError, load_located, named_source
 from triage.settings.schema import Settings
 from triage.settings.sources.files import settings_file, settings_files
+from triage.spool.errors import SpoolError, engine_away, engine_words, is_of_engine
 
 if TYPE_CHECKING:
     from triage.security.audit_trail import AuditTrail
+    from triage.service.health import MetricsAddress
+    from triage.settings.sections.web import WebSettings
     from triage.spool.store import Store
 
 
@@ -44,6 +47,20 @@ class CannotStart(click.ClickException):
             logger.critical("%s", self.message)
         else:
             super().show(file)
+
+
+class TryAgain(click.ClickException):
+    """The error of a command whose cause is an engine of the store that does not answer: the same call may succeed."""
+
+    exit_code = EXIT_TRY_AGAIN
+
+    def __init__(self, error: click.ClickException) -> None:
+        super().__init__(error.message)
+        self._error = error
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        """Print the message as the error itself does."""
+        self._error.show(file)
 
 
 @dataclass(frozen=True)
@@ -91,18 +108,28 @@ class Invocation:
 def run_program(program: click.Command, words: list[str] | None = None, invocation: Invocation | None = None) -> None:
     """Run ``triage`` with ``words`` (None: of the command line). An error ends it with the cause as the last line.
 
-    Status 78 where a person has to put something right before it can start (a package of an extra is missing, or a
-    ``StartError``), 1 for any other ``TriageError``.
+    Status 75 where an engine of the store does not answer, 78 where a person has to put something right before it can
+    start (a package of an extra is missing, or a ``StartError``), 1 for any other ``TriageError``.
     """
     try:
         program(words, obj=invocation)
+    except OSError as error:
+        if not is_of_engine(error):
+            raise
+        _end(engine_words(error), status_of(error, 1))
     except ModuleNotFoundError as error:
         lacking = what_to_install(error, "this command")
         if lacking is None:
             raise
         _end(lacking, EXIT_CANNOT_START)
     except TriageError as error:
-        _end(str(error) or type(error).__name__, EXIT_CANNOT_START if isinstance(error, StartError) else 1)
+        status = EXIT_CANNOT_START if isinstance(error, StartError) else 1
+        _end(str(error) or type(error).__name__, status_of(error, status))
+
+
+def status_of(error: BaseException, otherwise: int) -> int:
+    """Return the exit status for an error: 75 if its cause is an engine of the store that does not answer."""
+    return otherwise if engine_away(error) is None else EXIT_TRY_AGAIN
 
 
 def run_role(context: click.Context, invocation: Invocation) -> Callable[[Mapping[str, str], list[str]], None]:
@@ -147,13 +174,32 @@ index_option = click.option("--index", default=0, hidden=True, help="Which of se
 def open_spool(settings: Settings) -> Store:
     """Open the spool of the settings, made if it is not there. Raises CannotStart."""
     from triage.service.store import store_address
-    from triage.spool.errors import SpoolError
     from triage.spool.open_store import open_store
 
-    try:
+    with _opening():
         return open_store(store_address(settings))
+
+
+def open_when_there(settings: Settings, process: str, address: MetricsAddress | WebSettings, index: int = 0) -> Store:
+    """Open the spool for a process that lasts, which waits for a database that is away. Raises CannotStart.
+
+    Ends the process with status 0 if it is told to stop while it waits.
+    """
+    from triage.service.waiting import opened_store
+
+    with _opening():
+        found = opened_store(settings, process, address, index)
+    if found is None:
+        sys.exit(0)
+    return found
+
+
+@contextmanager
+def _opening() -> Iterator[None]:
+    try:
+        yield
     except (SpoolError, OSError) as error:
-        raise CannotStart(str(error)) from error
+        raise CannotStart(engine_words(error) if is_of_engine(error) else str(error)) from error
 
 
 def redis_url(settings: Settings) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, given, index_option, open_spool, start_errors
+from triage.commands.base import Invocation, given, index_option, open_when_there, start_errors
 
 SECTION = CommandSection.PROCESSES
 
@@ -22,4 +22,4 @@ def deliver(invocation: Invocation, index: int) -> None:
     from triage.service.deliver import deliver as run
 
     with start_errors():
-        run(settings, open_spool(settings))
+        run(settings, open_when_there(settings, "deliver", settings.deliver))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+from triage.commands.base import Invocation, given, index_option, open_when_there, redis_url, start_errors
 
 SECTION = CommandSection.PROCESSES
 
@@ -20,4 +20,4 @@ def listen(invocation: Invocation, index: int, of: int) -> None:
     from triage.service.listen import listen as run
 
     with start_errors():
-        run(settings, open_spool(settings), redis_url(settings), index, of)
+        run(settings, open_when_there(settings, "listen", settings.listener, index), redis_url(settings), index, of)

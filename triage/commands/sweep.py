@@ -5,7 +5,16 @@ from __future__ import annotations
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, given, index_option, open_spool, redis_errors, redis_url, start_errors
+from triage.commands.base import (
+    Invocation,
+    given,
+    index_option,
+    open_spool,
+    open_when_there,
+    redis_errors,
+    redis_url,
+    start_errors,
+)
 
 SECTION = CommandSection.PROCESSES
 
@@ -22,7 +31,7 @@ def sweep(invocation: Invocation, once: bool, index: int) -> None:
 
     with start_errors(), redis_errors():
         if not once:
-            run(settings, open_spool(settings), redis_url(settings))
+            run(settings, open_when_there(settings, "sweep", settings.sweep), redis_url(settings))
             return
         swept = sweep_once(settings, open_spool(settings), redis_url(settings))
         built = f"the index {'rebuilt' if swept.rebuilt else 'whole'}"

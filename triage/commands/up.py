@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import logging
+from typing import TYPE_CHECKING
+
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, given, open_spool, run_role, start_errors
+from triage.commands.base import CannotStart, Invocation, given, open_spool, run_role, start_errors
 from triage.commands.settings import settings as show_settings
+from triage.spool.errors import engine_away
+
+if TYPE_CHECKING:
+    from triage.settings.schema import Settings
+
+logger = logging.getLogger(__name__)
 
 SECTION = CommandSection.PROCESSES
 
@@ -24,6 +33,16 @@ def up(context: click.Context, invocation: Invocation, print_config: bool, print
     settings = invocation.settings("up")
     from triage.service.up import up as run
 
-    open_spool(settings)
+    _begin_store(settings)
     with start_errors():
         run(settings, invocation.environment, run_role(context, invocation))
+
+
+def _begin_store(settings: Settings) -> None:
+    """Make the store if it is not there. Each process waits by itself for a database that is away."""
+    try:
+        open_spool(settings)
+    except CannotStart as error:
+        if engine_away(error) is None:
+            raise
+        logger.error("up: %s. Each process starts, and waits for it", error.message)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from triage.commands import CommandSection
-from triage.commands.base import Invocation, given, index_option, open_spool, redis_url, start_errors
+from triage.commands.base import Invocation, given, index_option, open_when_there, redis_url, start_errors
 
 SECTION = CommandSection.PROCESSES
 
@@ -19,4 +19,4 @@ def web(invocation: Invocation, index: int) -> None:
     from triage.service.web import web as run
 
     with start_errors():
-        run(settings, open_spool(settings), redis_url(settings))
+        run(settings, open_when_there(settings, "web", settings.web), redis_url(settings))

@@ -31,7 +31,7 @@ def worklist(invocation: Invocation, limit: int, form: Form | None) -> None:
     from triage.worklist.opening import worklist_of
 
     spool = store_at(store_address(settings))
-    if said := silence_text(spool):
-        click.echo(said, err=True)  # the list is shorter than what came, and not for want of studies
     with redis_errors(), connect(redis_url(settings), settings.redis.timeout_s) as client:
         print_worklist(worklist_of(spool, client), settings.worklist.waiting_cap_s, limit, form or "table")
+    if said := silence_text(spool):
+        click.echo(said, err=True)  # the list is shorter than what came, and not for want of studies

@@ -19,6 +19,8 @@ from triage.runtime.logs import seldom
 
 _AT_ONCE = 1 << 16
 _LOOK_S = 0.5
+_GOODBYE_S = 1.0
+"""Seconds that a peer gets to hang up after us."""
 
 
 logger = logging.getLogger(__name__)
@@ -46,7 +48,7 @@ class MLLPServer:
         receiver: takes the messages.
         bounds: limits of size and time.
         networks: the addresses that may connect; all if empty.
-        stopping: asked between two messages.
+        stopping: asked between two messages; once true, what has come is answered, and connections end in a pause.
         no_tls: called with the failure of a handshake.
     """
 
@@ -86,6 +88,7 @@ class Sender:
         self._server, self._bounds = server, server.bounds
         self._frames = Frames(self._bounds.max_message_bytes)
         self._began = 0.0
+        self._has_spoken = False
         self.last_heard = time.monotonic()
 
     def serve(self) -> None:
@@ -121,11 +124,15 @@ class Sender:
         return self._socket
 
     def _converse(self, connection: socket.socket) -> None:
-        while not self._server.stopping():
-            data = _received(connection)
+        while True:
+            is_last = self._server.stopping()  # asked before the look: what was sent until now is answered
+            data = _received(connection, self._look_s(is_last))
+            if data is None and is_last and not self._frames.begun:
+                _take_leave(connection)
+                return
             now = time.monotonic()
             if data:
-                self.last_heard = now
+                self.last_heard, self._has_spoken = now, True
             if not self._frames.begun:
                 self._began = now
             try:
@@ -140,6 +147,10 @@ class Sender:
                 self._began = now
             if data == b"" or self._is_over(now):
                 return
+
+    def _look_s(self, is_last: bool) -> float:
+        """Return for how long to wait for bytes: not at all for a peer that was heard, and has begun nothing."""
+        return 0.0 if is_last and self._has_spoken and not self._frames.begun else _LOOK_S
 
     def _complain(self) -> None:
         if count := self._frames.take_dropped():
@@ -165,10 +176,22 @@ class Sender:
         connection.sendall(framed(content))
 
 
-def _received(connection: socket.socket) -> bytes | None:
-    """Read some bytes; empty at the end of the stream, None if none came for a moment."""
-    connection.settimeout(_LOOK_S)
+def _received(connection: socket.socket, wait_s: float = _LOOK_S) -> bytes | None:
+    """Read some bytes; empty at the end of the stream, None if none came within ``wait_s`` seconds."""
+    connection.settimeout(wait_s)
     try:
         return connection.recv(_AT_ONCE)
-    except (TimeoutError, ssl.SSLWantReadError):
+    except (TimeoutError, BlockingIOError, ssl.SSLWantReadError):
         return None
+
+
+def _take_leave(connection: socket.socket) -> None:
+    """Hang up first, and read on until the peer has: closed with bytes unread, the peer may lose our last answer."""
+    with suppress(OSError, ValueError):  # gone already, or TLS in which the peer goes on to speak
+        connection.settimeout(_GOODBYE_S)
+        plain = connection.unwrap() if isinstance(connection, ssl.SSLSocket) else connection
+        with plain:
+            plain.shutdown(socket.SHUT_WR)
+            deadline = time.monotonic() + _GOODBYE_S
+            while plain.recv(_AT_ONCE) and time.monotonic() < deadline:
+                continue

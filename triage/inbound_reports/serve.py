@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -16,6 +15,7 @@ from triage.inbound_reports.receiver import ReportReceiver
 from triage.metrics.reports import ReportMetrics
 from triage.metrics.tls import ServerTLSMetrics
 from triage.runtime.accept_loop import AcceptLoop, ListeningPort
+from triage.runtime.lasting_thread import lasting_thread
 from triage.runtime.proxy_protocol import ProxyProtocol
 from triage.runtime.sockets import open_port
 from triage.settings.sections.reports import ReportsSettings
@@ -41,6 +41,11 @@ class Lifecycle:
     started: Callable[[], None] = lambda: None
     listening: Callable[[int], None] = lambda port: None
 
+    def go_on(self, seconds: float) -> bool:
+        """Wait, and return whether the process goes on."""
+        self.wait(seconds)
+        return not self.stopping()
+
 
 def run(
     settings: ReportsSettings,
@@ -54,7 +59,7 @@ def run(
     Raises:
         StartError: port, addresses or certificate of the settings cannot be used.
     """
-    threads = [threading.Thread(target=each, name=f"watcher {n}", daemon=True) for n, each in enumerate(watchers)]
+    threads = [lasting_thread(f"watcher {n}", each, lifecycle.go_on) for n, each in enumerate(watchers)]
     for thread in threads:
         thread.start()
     if settings.port:

@@ -95,9 +95,9 @@ class ListenerSettings(Section):
         0.0,
         ge=0,
         le=300,
-        description="Seconds after SIGTERM for which new associations are still taken, while /readyz says that the "
-        "process is not ready: long enough for a load balancer that looks there to send new ones elsewhere. 0: none, "
-        "as where there is no other listener.",
+        description="Seconds after SIGTERM for which listen, reports and web still take associations, messages and "
+        "requests, while /readyz says that the process is not ready: long enough for a load balancer that looks there "
+        "to send new ones elsewhere. 0: none, as where there is no other host.",
     )
     metrics_host: str = Field(
         "127.0.0.1", description="Address of the metrics and health port; 0.0.0.0 where Prometheus runs elsewhere."

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 from triage.runtime.stop_signal import StopSignal
 
 
-@dataclass
+@dataclass(frozen=True)
 class Drain:
-    """New work is taken for ``seconds`` after the signal. ``is_over`` is polled, by one thread."""
+    """New work is taken for ``seconds`` after the signal. May be asked from any thread."""
 
     stopping: StopSignal
     seconds: float
-    _begun_at: float | None = None
 
     @property
     def has_begun(self) -> bool:
@@ -24,8 +22,4 @@ class Drain:
     @property
     def is_over(self) -> bool:
         """True once no new work is taken."""
-        if not self.stopping.received:
-            return False
-        if self._begun_at is None:
-            self._begun_at = time.monotonic()
-        return time.monotonic() - self._begun_at >= self.seconds
+        return self.stopping.received and self.stopping.seconds_ago >= self.seconds

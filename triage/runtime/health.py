@@ -36,12 +36,21 @@ _POLL_S = 0.1  # while a connection is open: its time has an end
 class HealthServer:
     """Serves ``registry`` and ``ready`` from threads of its own, from ``with`` to its end.
 
-    ``port`` 0 takes any free one; the attribute ``port`` is the one in use. Raises StartError if it cannot listen.
+    ``port`` 0 takes any free one; the attribute ``port`` is the one in use. ``waits``: it stands where others call, and
+    answers any other address with 503 and the words of ``ready``. Raises StartError if it cannot listen.
     """
 
-    def __init__(self, registry: CollectorRegistry, ready: Readiness, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        ready: Readiness,
+        port: int,
+        host: str = "127.0.0.1",
+        *,
+        waits: bool = False,
+    ) -> None:
         try:
-            self._server = _HealthHTTPServer((host, port), partial(_Handler, registry, ready))
+            self._server = _HealthHTTPServer((host, port), partial(_Handler, registry, ready, waits))
         except OSError as error:
             raise StartError(
                 f"health and metrics: cannot listen on {host}:{port} ({cause(error)}): "
@@ -146,9 +155,10 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = _READ_TIMEOUT_S
     disable_nagle_algorithm = True  # headers and body are two writes
 
-    def __init__(self, registry: CollectorRegistry, ready: Readiness, *args: Any) -> None:
+    def __init__(self, registry: CollectorRegistry, ready: Readiness, waits: bool, *args: Any) -> None:
         self._registry = registry
         self._ready = ready
+        self._waits = waits
         super().__init__(*args)
 
     def do_GET(self) -> None:
@@ -158,7 +168,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._respond(200, CONTENT_TYPE_LATEST, generate_latest(self._registry))
         elif path == "/healthz":
             self._respond(200, _TEXT, b"alive\n")
-        elif path == "/readyz":
+        elif path == "/readyz" or self._waits:
             ready, reason = check(self._ready)
             self._respond(200 if ready else 503, _TEXT, f"{reason}\n".encode())
         else:

@@ -45,6 +45,7 @@ class Leadership:
         self._standby = ProgressWatch("standing by", 3 * store.lease_s)
         self._lead: Lead | None = None
         self._leader: str | None = None
+        self._was_lost = False
         metrics = LeadMetrics(registry)
         metrics.leads.labels(name, socket.gethostname()).set_function(lambda: float(self.leads))
 
@@ -86,22 +87,29 @@ class Leadership:
         if not self._shared:
             yield _ALONE
             return
-        with ExitStack() as stack:
-            while not self._stopping.received and self._lead is None:
-                self._look(stack)
-                if self._lead is None:
-                    meanwhile()
-                    self._stopping.wait(self._look_s)
-            try:
-                yield self._lead
-            except LeaseLostError as error:
-                logger.warning("%s: %s", self._name, error.strerror)
+        try:
+            with ExitStack() as stack:
+                while not self._stopping.received and self._lead is None:
+                    self._look(stack)
+                    if self._lead is None:
+                        meanwhile()
+                        self._stopping.wait(self._look_s)
+                try:
+                    yield self._lead
+                except LeaseLostError as error:
+                    logger.warning("%s: %s", self._name, error.strerror)
+        finally:  # also after an error that is not expected: it can be taken anew
+            self._leave()
+
+    def _leave(self) -> None:
         if self._lead is not None:
+            self._was_lost = self._was_lost or self._lead.lost
+            self._lead = None
             logger.info("%s: leads no more", self._name)
 
     def exit_if_lost(self) -> None:
         """End this process by EXIT_LEAD_LOST if another one has its place: to be started again, as a standby."""
-        if self._lead is not None and self._lead.lost:
+        if self._was_lost:
             logger.error(
                 "%s: another host leads, as this process was silent for longer than store.lease_s (it stood still, or "
                 "was cut off from the database): it ends, and has to be started again to stand by",

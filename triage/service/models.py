@@ -15,6 +15,7 @@ from triage.decision.types import PriorityPolicy
 from triage.metrics.labels import ModelState
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
+from triage.runtime.lasting_thread import lasting_thread
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.finding_scores import FindingPolicy
 from triage.service.operating_points import points_file, watched_points
@@ -112,8 +113,12 @@ def keep_checking(sessions: Sessions) -> None:
 
     for name, session in sessions.items():
         if isinstance(session, RemoteSession):
-            watch = partial(session.watch, threading.Event())
-            threading.Thread(target=watch, name=f"known answers of {name}", daemon=True).start()
+            watch = partial(session.watch, never := threading.Event())
+            lasting_thread(f"known answers of {name}", watch, partial(_waited, never)).start()
+
+
+def _waited(stop: threading.Event, seconds: float) -> bool:
+    return not stop.wait(seconds)
 
 
 def _open_remote(

@@ -1,9 +1,11 @@
-"""Readiness of a process that needs the worklist."""
+"""Readiness of a process that needs the worklist, and of one that stops."""
 
 from __future__ import annotations
 
 from threading import Event
 
+from triage.runtime.drain import Drain
+from triage.runtime.health import Readiness
 from triage.worklist.worklist import Worklist
 
 
@@ -14,3 +16,8 @@ def ready_with_list(index: Worklist, started: Event, doing: str) -> tuple[bool, 
     if why := index.why_away():
         return False, why
     return True, doing
+
+
+def ready_until(drain: Drain, working: Readiness, what: str) -> tuple[bool, str]:
+    """Return ``working()`` until a process is told to stop: then it is not ready, and ``what`` is for other hosts."""
+    return (False, f"stopping: new {what} are for other hosts") if drain.has_begun else working()

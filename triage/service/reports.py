@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
@@ -17,11 +16,13 @@ from triage.inbound_reports.matching import Issuers
 from triage.inbound_reports.receiver import ReportPolicy
 from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
+from triage.runtime.drain import Drain
 from triage.runtime.health import Readiness
+from triage.runtime.lasting_thread import lasting_thread
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.leadership import Leadership
-from triage.service.readiness import ready_with_list
+from triage.service.readiness import ready_until, ready_with_list
 from triage.service.running import introduce
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
@@ -37,6 +38,8 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     from triage.inbound_reports.ups_watcher import watchers_of
 
     stopping, registry = StopSignal(), CollectorRegistry()
+    # Without a port there is nothing that a load balancer could send elsewhere.
+    drain = Drain(stopping, settings.listener.drain_s if settings.reports.port else 0.0)
     leadership = Leadership("reports", settings.store, spool, stopping, registry)
     metrics = ReportMetrics(registry)
     introduce("reports", settings, metrics)
@@ -47,6 +50,7 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
         port = settings.reports.port
         index = worklist_of(spool, client)
         ready = partial(_ready, leadership, bool(port), partial(ready_with_list, index, started, "receiving reports"))
+        ready = partial(ready_until, drain, ready, "messages")
         shown = leadership.shown({ReportMetrics.reports_remembered.name})
         with health_server(shown, ready, settings.reports):
             stop = (lambda: stopping.received, stopping.wait)
@@ -56,8 +60,9 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
             early = early_store(settings.reports, spool, index, metrics)
             watchers.append(partial(early.watch, *stop))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
-            watching = [partial(_watch, leadership, watchers)]
-            run(settings.reports, receiver, metrics, watching, Lifecycle(*stop, started.set))
+            watching = [partial(_watch, leadership, watchers, stopping)]
+            lifecycle = Lifecycle(lambda: drain.is_over, stopping.wait, started.set)
+            run(settings.reports, receiver, metrics, watching, lifecycle)
     leadership.exit_if_lost()
 
 
@@ -68,12 +73,12 @@ def _ready(leadership: Leadership, receives: bool, working: Readiness) -> tuple[
     return (well and received, f"{what}; {words}") if receives and received and well else (well, words)
 
 
-def _watch(leadership: Leadership, watchers: Sequence[Callable[[], None]]) -> None:
+def _watch(leadership: Leadership, watchers: Sequence[Callable[[], None]], stopping: StopSignal) -> None:
     """Run ``watchers``, which one host runs for all, while this process leads."""
     with leadership.taken() as lead:
         if lead is None:
             return
-        threads = [threading.Thread(target=each, name=f"watcher {n}", daemon=True) for n, each in enumerate(watchers)]
+        threads = [lasting_thread(f"leader's watcher {n}", each, stopping.go_on) for n, each in enumerate(watchers)]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -15,7 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from triage.channels.ups.settings import UPSDestination
-from triage.errors import EXIT_CANNOT_START, EXIT_LEAD_LOST, StartError
+from triage.errors import EXIT_CANNOT_START, EXIT_TRY_AGAIN, StartError
 from triage.runtime.forked import end_with_parent, fork, load
 from triage.service import embedded_redis
 from triage.service.redis_address import address_of
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 _LONGEST_DELAY_S = 30.0
 _CALM_S = 60.0  # a process that ran this long starts again without delay
+_AT_ONCE_S = 5.0  # one that is to be tried again starts at once if it ran this long: it did not end for that reason
 _REDIS_START_S = 60.0
 
 _CODE = {
@@ -101,8 +102,8 @@ class Child:
         if status is None:
             return
         self.process = None
-        if status == EXIT_LEAD_LOST:
-            self._stand_by()
+        if status == EXIT_TRY_AGAIN and time.monotonic() - self.started_at >= _AT_ONCE_S:
+            self._start_at_once()
             return
         if status == EXIT_CANNOT_START and not self.ran_before:
             raise StartError(f"{self.name} cannot start: see its message above")
@@ -117,9 +118,11 @@ class Child:
         except OSError as error:  # the system is out of memory or processes
             self._start_later(f"could not be started: {error}")
 
-    def _stand_by(self) -> None:
-        """Start it again without delay: it did nothing wrong, and takes its turn after the host that leads now."""
-        logger.warning("%s ended, as another host leads; starting it again to stand by", self.name)
+    def _start_at_once(self) -> None:
+        """Start it again without delay: it did nothing wrong. Most often another host leads, and it is to stand by."""
+        logger.warning(
+            "%s ended with status %d, as its message above says; starting it again", self.name, EXIT_TRY_AGAIN
+        )
         self.ran_before, self.start_at = True, 0.0
 
     def _start_later(self, why: str) -> None:
@@ -151,7 +154,7 @@ class Child:
 
 @dataclass
 class ServiceProcesses:
-    """All processes, in the order in which they start: Redis if it is ours, workers, listeners."""
+    """All processes, in the order in which they start: Redis if it is ours, workers, and what others call."""
 
     redis: Child | None
     workers: list[Child]
@@ -178,7 +181,7 @@ class ServiceProcesses:
             child.watch()
 
     def stop(self) -> None:
-        """Stop listeners first, so that what they acknowledge last is still queued; Redis last."""
+        """Stop first what others call, all at once, so that what is acknowledged last is still queued; Redis last."""
         for group in (self.listeners, self.workers, [self.redis] if self.redis else []):
             for child in group:
                 child.terminate()
@@ -202,26 +205,26 @@ def build(settings: Settings, environment: Mapping[str, str], start: StartRole) 
     if embedded:
         # Only of the embedded one: processes read a named address from the settings themselves, with its password.
         url = child_environment["TRIAGE_REDIS_URL"] = embedded_redis.embedded_url(settings.redis.socket_path)
-    counts = {
+    looks = any(each.look_s for each in settings.channels.of_type(UPSDestination))
+    workers = {
         "work": settings.worker.processes,
         "sweep": 1,
-        "web": 1,
         "deliver": int(bool(settings.channels.enabled()) or settings.paging.on),
-        "reports": int(
-            bool(settings.reports.port or any(each.look_s for each in settings.channels.of_type(UPSDestination)))
-        ),
+    }
+    listeners = {
+        "web": 1,
+        "reports": int(bool(settings.reports.port) or looks),
+        "listen": settings.listener.process_count,
     }
     children = partial(_children, begin=partial(start, child_environment))
-    listeners = children("listen", settings.listener.process_count)
-    workers = [child for name, count in counts.items() for child in children(name, count)]
     redis = None
     if embedded:
         command = embedded_redis.command(settings.redis.socket_path, environment.get("PATH", os.defpath))
         redis = Child("redis", command)
     return ServiceProcesses(
         redis=redis,
-        workers=workers,
-        listeners=listeners,
+        workers=[child for name, count in workers.items() for child in children(name, count)],
+        listeners=[child for name, count in listeners.items() for child in children(name, count)],
         redis_url=url,
         grace_s=settings.listener.drain_s + settings.listener.shutdown_grace_s + 30.0,
     )

@@ -20,7 +20,7 @@ def web(settings: Settings, spool: Store, redis_url: str) -> None:
     from triage.model.card_library import CardLibrary
     from triage.model.installed import models_folder
     from triage.web.auth.setup import AccessSettings
-    from triage.web.server import ListOptions, RedisAddress, run
+    from triage.web.server import Lifetime, ListOptions, RedisAddress, run
 
     cards = CardLibrary(partial(models_folder, settings.models.path))
     worklist, decision = settings.worklist, settings.decision
@@ -36,5 +36,5 @@ def web(settings: Settings, spool: Store, redis_url: str) -> None:
             settings.web.idle_lock_minutes,
             access_places(settings, "triage web"),
         ),
-        running(settings),
+        Lifetime(running(settings), settings.listener.drain_s),
     )

@@ -15,10 +15,8 @@ _ENTRY = "silent.json"
 def silent_since(spool: Store) -> float | None:
     """Return since when nothing new is listed or delivered, in POSIX seconds; None if it is, 0 if unreadable."""
     try:
-        return float(json.loads(_control(spool).get(_ENTRY))["since"])
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError, KeyError, TypeError):
+        return _read(spool)
+    except OSError:
         return 0.0
 
 
@@ -37,10 +35,23 @@ def switch(spool: Store, silent: bool, now: float, before_change: Callable[[], N
 
 def silence_text(spool: Store) -> str:
     """Return the text for readiness; empty where results are shown."""
-    since = silent_since(spool)
+    try:
+        since = _read(spool)
+    except OSError:
+        return "whether new studies are listed and delivered cannot be read from the store"
     if since is None:
         return ""
     return f"silent since {datetime.fromtimestamp(since, UTC):%Y-%m-%d}: new studies are neither listed nor delivered"
+
+
+def _read(spool: Store) -> float | None:
+    """Return since when it is silent; 0 if what is written there is damaged. Raises OSError if it cannot be read."""
+    try:
+        return float(json.loads(_control(spool).get(_ENTRY))["since"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def _control(spool: Store) -> Entries:

@@ -128,6 +128,7 @@ def create_app(
         ],
         exception_handlers=exception_handlers("the web process", static.PAGE_HEADERS),
     )
+    app.state.draining = lambda: False
     app.router.redirect_slashes = False  # a redirect holds the host name of the request, which a proxy may have changed
     return app
 
@@ -176,6 +177,8 @@ def _monitoring_routes(registry: CollectorRegistry, sources: Sources) -> list[Ro
         return PlainTextResponse("alive\n")
 
     def ready(request: Request) -> Response:
+        if request.app.state.draining():
+            return PlainTextResponse("stopping: new requests are for other hosts\n", status_code=503)
         if why := sources.worklist.why_away():
             return PlainTextResponse(f"{why}\n", status_code=503)
         return PlainTextResponse("; ".join(filter(None, ("ready", silence_text(sources.spool)))) + "\n")

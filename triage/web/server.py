@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-
-import uvicorn
+from functools import partial
 
 from triage.adjudication.rules import AdjudicationRules
 from triage.errors import cause
 from triage.model.card_library import CardLibrary
+from triage.runtime.lasting_thread import lasting_thread
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
@@ -61,6 +61,17 @@ class ListOptions:
 
 
 @dataclass(frozen=True)
+class Lifetime:
+    """Version and settings of a process, and the seconds for which it goes on when it is told to stop."""
+
+    running: Running = UNKNOWN
+    drain_s: float = 0.0
+
+
+ENDS_AT_ONCE = Lifetime()
+
+
+@dataclass(frozen=True)
 class WebProcess:
     """A server with the resources that end with it."""
 
@@ -78,7 +89,10 @@ class WebProcess:
             logger.error("web: it cannot be noted from when on looks are recorded: %s", cause(error))
         followers = {"patients": self.sources.query.follow, "other studies": self.sources.patients.follow}
         for name, follow in followers.items():
-            threading.Thread(target=follow, args=(self.stopping,), name=name, daemon=True).start()
+            lasting_thread(name, partial(follow, self.stopping), self._go_on).start()
+
+    def _go_on(self, seconds: float) -> bool:
+        return not self.stopping.wait(seconds)
 
     def loop(self) -> None:
         """Serve requests until SIGTERM or SIGINT."""
@@ -98,7 +112,7 @@ def run(
     redis: RedisAddress,
     options: ListOptions,
     access: AccessSettings,
-    running: Running = UNKNOWN,
+    lifetime: Lifetime = ENDS_AT_ONCE,
 ) -> None:
     """Serve the worklist until SIGTERM or SIGINT.
 
@@ -108,12 +122,13 @@ def run(
         redis: Address of Redis.
         options: Options of the list.
         access: Settings of sign-in and audit trail.
-        running: Version and settings of this process, for status and metrics.
+        lifetime: Version and settings of this process, for status and metrics, and its end.
 
     Raises:
         StartError: The port is not available, or the page would be open to the network.
     """
     monitoring = Monitoring.new()
+    running = lifetime.running
     monitoring.metrics.describe(running.version, running.settings)
     hosts = known_hosts(settings.host, settings.names)
     control = access_control(settings.host, access, spool, monitoring.metrics, hosts)
@@ -136,7 +151,7 @@ def run(
             language=settings.language,
         )
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
-        server = _server(settings, sources, peers, control, monitoring)
+        server = _server(settings, sources, peers, control, monitoring, lifetime.drain_s)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
         process = WebProcess(server, listening, sources, control)
         process.start()
@@ -153,6 +168,7 @@ def _server(
     peers: TrustedProxies,
     access: AccessControl,
     monitoring: Monitoring,
+    drain_s: float,
 ) -> BoundedServer:
     origins = frozenset(host_name(each) for each in settings.names)
     hosts = known_hosts(settings.host, settings.names)
@@ -160,20 +176,22 @@ def _server(
     more = ups_rs.routes(sources, sources.workitems) if sources.workitems else []
     app = create_app(sources, policy, more, access=access, monitoring=monitoring)
     limits = Limits(settings.max_connections, settings.max_connections_per_address, peers.is_proxy_address)
-    server = server_of(app, limits)
+    server = server_of(app, limits, drain_s=drain_s)
+    app.state.draining = lambda: server.is_draining
     app.state.ending = lambda: server.should_exit  # streams end with the server instead of delaying its end
     return server
 
 
 @contextmanager
-def stop_on_signals(server: uvicorn.Server) -> Iterator[None]:
+def stop_on_signals(server: BoundedServer) -> Iterator[None]:
     """Stop ``server`` on SIGTERM or SIGINT without ending the process.
 
     uvicorn raises the signal that stopped it once more, which would end a process without a handler.
     """
 
     def stop(number: int, frame: object) -> None:
-        server.should_exit = True
+        logger.info("%s: stopping", signal.Signals(number).name)
+        server.stop()
 
     handled = (signal.SIGTERM, signal.SIGINT)
     before = {number: signal.signal(number, stop) for number in handled}

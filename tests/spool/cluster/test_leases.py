@@ -6,12 +6,14 @@ import errno
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from typing import cast
 
 import pytest
 
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
 from tests.support.wait import wait_for
+from triage.spool.cluster.leases import HeldLease, Leases
 from triage.spool.processes import Lead, LedElsewhereError
 from triage.spool.store import Store
 
@@ -25,6 +27,26 @@ def number_of(act: Callable[[], object]) -> int:
     except OSError as error:
         return error.errno or -1
     return 0
+
+
+class TestAFaultThatNoOneExpected:
+    def test_leases_are_renewed_on(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ):
+        store, faults = cluster.open(lease_s=4.0), [KeyError("of the driver")]
+        renew = Leases._renew
+
+        def failing_once(leases: Leases) -> None:
+            if faults:
+                raise faults.pop()
+            renew(leases)
+
+        monkeypatch.setattr(Leases, "_renew", failing_once)
+        with store.workers.lead("sweep") as lead:
+            before = cast(HeldLease, lead).until
+            wait_for(lambda: "the thread leases failed (KeyError" in caplog.text, "the fault")
+            wait_for(lambda: cast(HeldLease, lead).until > before, "the next renewal")
+            assert lead.is_certain and not lead.lost
 
 
 class TestAPausedHolder:

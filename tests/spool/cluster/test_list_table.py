@@ -27,6 +27,7 @@ from triage.decision.types import Tag
 from triage.spool.cluster import schema
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.announcements import Announcements
+from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.migrations.versions import v0002_listed_studies
 from triage.spool.cluster.opening import open_cluster
 from triage.spool.cluster.pool import ConnectionPool
@@ -224,6 +225,11 @@ class TestPlans:
             assert "Seq Scan on listed_study" not in plan, plan
 
 
+def failing(*_: object) -> list[str]:
+    """An answer that the driver does not understand."""
+    raise KeyError("of the driver")
+
+
 class TestAnnouncements:
     @contextmanager
     def listening(self, cluster: Cluster, look_every_s: float = 0.3) -> Iterator[Announcements]:
@@ -265,6 +271,18 @@ class TestAnnouncements:
             before = told.count(here)
             end_sessions(cluster)
             wait_for(lambda: told.count(here) > before, "a look without announcements")
+            wait_for(lambda: told.is_listening, "another session")
+            wait_for(lambda: _is_told_again(site, told, here), "an announcement by the new session")
+
+    def test_a_fault_that_no_one_expected_ends_no_listening(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ):
+        site = site_of(cluster)
+        here = f"{cluster.address.tenant}/"
+        with self.listening(cluster) as told:
+            with monkeypatch.context() as patch:
+                patch.setattr(Connection, "announced", failing)
+                wait_for(lambda: "the thread announcements failed (KeyError" in caplog.text, "the fault")
             wait_for(lambda: told.is_listening, "another session")
             wait_for(lambda: _is_told_again(site, told, here), "an announcement by the new session")
 

@@ -8,6 +8,7 @@ import socket
 import ssl
 import threading
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -105,12 +106,22 @@ class TestSchema:
         assert store.study_entries("1.2.3").records("acts") == [{"n": 1}]
 
 
+@cache
+def no_such_host() -> int:
+    """The number for a name that is not known; a machine without a resolver cannot tell."""
+    try:
+        socket.getaddrinfo("no-such-host.invalid", 5432)
+    except socket.gaierror as error:
+        return errno.EHOSTUNREACH if error.errno == socket.EAI_AGAIN else errno.ENXIO
+    raise AssertionError("a name that no one may have is known")
+
+
 class TestAddress:
     @pytest.mark.parametrize(
         ("change", "number"),
         [
             ({"port": 1}, errno.ECONNREFUSED),
-            ({"host": "no-such-host.invalid"}, errno.EHOSTUNREACH),
+            ({"host": "no-such-host.invalid"}, 0),
             ({"user": "no-such-user"}, errno.EACCES),
             ({"database": "no-such-database"}, errno.ENODEV),
             ({"tls": True}, errno.EPROTO),
@@ -120,6 +131,7 @@ class TestAddress:
     def test_what_cannot_be_reached_is_told_by_its_number(
         self, cluster: Cluster, change: dict[str, object], number: int
     ):
+        number = number or no_such_host()
         database = replace(cluster.address.database, **change)  # type: ignore[arg-type]
         store = at(cluster, database)
         with pytest.raises(OSError) as caught:

@@ -20,6 +20,11 @@ class DatabaseAddress:
     statement_timeout_s: float = 30.0
     commit_timeout_s: float = 10.0
 
+    @property
+    def name(self) -> str:
+        """Host, port and database, without user and password."""
+        return f"postgresql://{self.host}:{self.port}/{self.database}"
+
 
 @dataclass(frozen=True)
 class BucketAddress:

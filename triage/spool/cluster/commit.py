@@ -28,10 +28,10 @@ def commit(connection: Connection, pool: ConnectionPool, timeout_s: float) -> No
     try:
         connection.command("COMMIT", timeout_s)
     except TimeoutError as error:
-        raise OSError(errno.ETIMEDOUT, _end_wait(connection.pid, pool)) from error
+        raise OSError(errno.ETIMEDOUT, _end_wait(connection.pid, pool), connection.database) from error
     if connection.warned():
         connection.broken = True
-        raise OSError(errno.ETIMEDOUT, _STANDBY)
+        raise OSError(errno.ETIMEDOUT, _STANDBY, connection.database)
 
 
 def _end_wait(pid: object, pool: ConnectionPool) -> str:

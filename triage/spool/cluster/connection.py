@@ -39,10 +39,12 @@ class Connection:
     """A session, for one thread at a time. A statement is prepared once. Every method raises OSError.
 
     ``broken``: the session is gone, or an error left it in a state that is not known; it is not used again.
+    ``database``: the name of its database, which its errors have.
     """
 
     def __init__(self, address: DatabaseAddress, process: str = APPLICATION) -> None:
         """Connect and sign in. ``process``: the name of the session at the server."""
+        self.database = address.name
         self._answer_s = address.statement_timeout_s + _ANSWER_S
         self._prepared: dict[str, pg8000.native.PreparedStatement] = {}
         self.broken = False
@@ -53,7 +55,7 @@ class Connection:
                 self._socket.settimeout(self._answer_s)
                 ((self.pid, _),) = self._session.run(_SETUP)
         except DRIVER_ERRORS as error:
-            raise as_os_error(error) from error
+            raise as_os_error(error, address.name) from error
 
     def run(self, sql: str, **values: Value) -> list[Row]:
         """Run a statement with values for its ``:names``, and return its rows; none if it has none."""
@@ -128,7 +130,7 @@ class Connection:
     def check_open(self) -> None:
         """Raise OSError (ECONNRESET) if the session was lost."""
         if self._socket.fileno() < 0:
-            raise OSError(errno.ECONNRESET, "the connection to the database was lost")
+            raise OSError(errno.ECONNRESET, "the connection to the database was lost", self.database)
 
     def _failed(self, error: Exception) -> OSError:
         # After an error of a statement the session goes on, in a transaction that has failed. It is not used for
@@ -136,7 +138,7 @@ class Connection:
         if not isinstance(error, DatabaseError):
             self.close()
         self.broken = True
-        return as_os_error(error)
+        return as_os_error(error, self.database)
 
 
 def _connected(address: DatabaseAddress) -> socket.socket:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 
+from triage.runtime.lasting_thread import lasting_thread
 from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.pool import ConnectionPool, around_fork
 from triage.spool.processes import LeaseLostError
@@ -137,8 +138,8 @@ class Leases:
 
     def _begin(self) -> None:
         if self._thread is None:
-            self._wake = threading.Event()
-            self._thread = threading.Thread(target=self._keep, args=(self._wake,), name="leases", daemon=True)
+            self._wake = wake = threading.Event()
+            self._thread = lasting_thread("leases", lambda: self._keep(wake), lambda pause_s: not wake.wait(pause_s))
             self._thread.start()
 
     def _end(self) -> None:

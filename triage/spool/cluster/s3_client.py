@@ -76,5 +76,5 @@ class S3Client:
                 )
                 break
         if answer.status not in statuses:
-            raise fault_of(answer, f"{request.method} {self._endpoint.host}{request.path}")
+            raise fault_of(answer, f"{request.method} {self._endpoint.host}{request.path}", self._endpoint.host)
         return answer

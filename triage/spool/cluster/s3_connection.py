@@ -110,7 +110,7 @@ class Endpoint:
                     raise
                 if used_before and isinstance(error, ConnectionError) and not late():
                     raise StaleConnectionError from error
-                raise fault_of_exchange(error, late(), f"S3 at {self.host}") from error
+                raise fault_of_exchange(error, late(), self.host) from error
 
 
 def _send(

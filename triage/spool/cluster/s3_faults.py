@@ -9,6 +9,8 @@ import socket
 import ssl
 from dataclasses import dataclass
 
+from triage.spool.errors import BUCKET_SCHEME
+
 _CODE = re.compile(rb"<Code>([A-Za-z0-9.]{1,80})</Code>")
 _NO_SPACE = {"XMinioStorageFull", "StorageFull", "InsufficientStorage", "InsufficientCapacity", "NoSpaceLeft"}
 _QUOTA = {"QuotaExceeded", "XMinioAdminBucketQuotaExceeded", "QuotaExceededException", "TooManyBytes"}
@@ -40,15 +42,26 @@ class S3Answer:
         return found.group(1).decode() if found else ""
 
 
-def fault_of(answer: S3Answer, what: str) -> OSError:
+def fault_of(answer: S3Answer, what: str, host: str) -> OSError:
     """Return the error of an answer that is none of success. ``what``: the act and its object, for the message."""
     number, why = _judged(answer)
     said = f"HTTP {answer.status}" + (f", {answer.code}" if answer.code else "")
-    return OSError(number, f"{what}: {why} ({said})")
+    return OSError(number, f"{what}: {why} ({said})", _named(host))
 
 
-def fault_of_exchange(error: Exception, late: bool, what: str) -> OSError:
+def fault_of_exchange(error: Exception, late: bool, host: str) -> OSError:
     """Return the error of an exchange that ended without an answer. ``late``: its time was over."""
+    found = _without_answer(error, late, f"S3 at {host}")
+    found.filename = _named(host)
+    return found
+
+
+def _named(host: str) -> str:
+    """Return the name that an error of the bucket has where that of a file has its path."""
+    return f"{BUCKET_SCHEME}{host}"
+
+
+def _without_answer(error: Exception, late: bool, what: str) -> OSError:
     if late or isinstance(error, TimeoutError):
         return OSError(errno.ETIMEDOUT, f"{what}: the store did not answer in time")
     if isinstance(error, ssl.SSLCertVerificationError):
@@ -59,7 +72,9 @@ def fault_of_exchange(error: Exception, late: bool, what: str) -> OSError:
     if isinstance(error, ConnectionRefusedError):
         return OSError(errno.ECONNREFUSED, f"{what}: no server answers at this address")
     if isinstance(error, socket.gaierror):
-        return OSError(errno.EHOSTUNREACH, f"{what}: the name of the endpoint is not known")
+        if error.errno == socket.EAI_AGAIN:
+            return OSError(errno.EHOSTUNREACH, f"{what}: the name of the endpoint cannot be looked up now")
+        return OSError(errno.ENXIO, f"{what}: the name of the endpoint is not known: correct s3.endpoint")
     if isinstance(error, http.client.IncompleteRead | http.client.HTTPException | ConnectionError):
         return OSError(errno.ECONNRESET, f"{what}: the connection ended before the answer did ({type(error).__name__})")
     number = error.errno if isinstance(error, OSError) and error.errno else errno.EIO

@@ -36,9 +36,9 @@ def upgrade(address: DatabaseAddress) -> None:
         with engine.begin() as connection:
             _upgrade(connection)
     except SQLAlchemyError as error:
-        raise as_os_error(getattr(error, "orig", None) or error) from error
+        raise as_os_error(getattr(error, "orig", None) or error, address.name) from error
     except DRIVER_ERRORS as error:
-        raise as_os_error(error) from error
+        raise as_os_error(error, address.name) from error
 
 
 def _session(address: DatabaseAddress) -> dbapi.Connection:

@@ -49,7 +49,7 @@ class SharedRows:
     @property
     def name(self) -> str:
         """The address, without user and password."""
-        return f"postgresql://{self._address.host}:{self._address.port}/{self._address.database}"
+        return self._address.name
 
     def is_made(self) -> bool:
         """Return whether the tables are there."""

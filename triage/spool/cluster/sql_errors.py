@@ -46,16 +46,17 @@ _CERTIFICATE = "check it, postgres.ca_file, and the clock of this host"
 _OTHER = (errno.EIO, "the database failed")
 
 
-def as_os_error(error: BaseException) -> OSError:
+def as_os_error(error: BaseException, database: str = "") -> OSError:
     """Return the OSError for an error of the driver. Its text is ours: it holds nothing of the server's, or of a row.
 
+    ``database``: its name (``DatabaseAddress.name``), which the error has where that of a file has its path.
     What says that the server could not be reached or has gone is ECONNREFUSED, ECONNRESET, EHOSTUNREACH or ETIMEDOUT.
     """
-    if isinstance(error, DatabaseError):
-        return _of_state(sql_state(error))
+    found = _of_state(sql_state(error)) if isinstance(error, DatabaseError) else _of_network(error)
     if isinstance(error.__context__, DatabaseError):  # it refused us, and was gone before we could say goodbye
-        return _of_state(sql_state(error.__context__))
-    return _of_network(error)
+        found = _of_state(sql_state(error.__context__))
+    found.filename = database or None
+    return found
 
 
 def sql_state(error: DatabaseError) -> str:
@@ -78,7 +79,11 @@ def _of_network(error: BaseException) -> OSError:
     if isinstance(reason, ssl.SSLError):
         return OSError(errno.EPROTO, f"TLS with the database fails: {type(reason).__name__}, check its ca_file")
     if isinstance(reason, socket.gaierror):
-        return OSError(errno.EHOSTUNREACH, "the name of the database's host is not known")
+        if reason.errno == socket.EAI_AGAIN:
+            return OSError(errno.EHOSTUNREACH, "the name of the database's host cannot be looked up now")
+        return OSError(errno.ENXIO, "the name of the database's host is not known: correct postgres.host")
+    if isinstance(reason, OSError) and reason.errno == errno.EPIPE:  # which ends a command as if its reader had gone
+        return OSError(errno.ECONNRESET, "the connection to the database is broken")
     if isinstance(reason, OSError) and reason.errno:
         return OSError(reason.errno, f"the database cannot be reached: {cause(reason)}")
     return OSError(errno.ECONNRESET, "the connection to the database is broken")

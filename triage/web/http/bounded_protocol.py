@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -15,6 +16,7 @@ from triage.web.http.connection_limits import Connections
 from triage.web.http.strict_requests import StrictConnection
 
 _LARGEST_HEAD = 16384  # bytes: more than the headers of any browser or proxy
+_CLOSE = (b"connection", b"close")
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,18 @@ class BoundedProtocol(H11Protocol):
     uvicorn itself only limits the pause between two requests. Malformed requests write nothing to the log.
     """
 
-    def __init__(self, server: uvicorn.Server, connections: Connections, deadlines: Deadlines) -> None:
+    def __init__(
+        self,
+        server: uvicorn.Server,
+        connections: Connections,
+        deadlines: Deadlines,
+        is_draining: Callable[[], bool] = lambda: False,
+    ) -> None:
         super().__init__(server.config, server.server_state, server.lifespan.state)
         self.conn = StrictConnection(_LARGEST_HEAD)
         self._connections = connections
         self._deadlines = deadlines
+        self._is_draining = is_draining
         self._waiting: asyncio.TimerHandle | None = None
         self._waits_for = RequestPart.NONE
         self._stalled: asyncio.TimerHandle | None = None
@@ -88,7 +97,21 @@ class BoundedProtocol(H11Protocol):
         if self.transport.is_closing():  # refused or closed: bytes that were read before are dropped
             return
         super().data_received(data)
+        if self._is_draining():
+            self.close_after_response()
         self._wait_on()
+
+    def close_after_response(self) -> None:
+        """Make the response in progress the last one, and say so in its headers if they are still to be sent.
+
+        A proxy then sends its next request over another connection, instead of over one that is about to be closed.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or not cycle.keep_alive:
+            return
+        cycle.keep_alive = False
+        if not cycle.response_started:
+            cycle.default_headers = [*cycle.default_headers, _CLOSE]
 
     def on_response_complete(self) -> None:
         """Limit the wait for the next request."""

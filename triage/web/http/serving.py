@@ -22,8 +22,13 @@ _PAUSE_S = 0.1
 _TICK_S = 1.0  # of the header Date, while a connection is open
 
 
-def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines | None = None) -> BoundedServer:
-    """Return a server of ``app``: our logging, no access log (its paths hold UIDs), no Server header."""
+def server_of(
+    app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines | None = None, *, drain_s: float = 0.0
+) -> BoundedServer:
+    """Return a server of ``app``: our logging, no access log (its paths hold UIDs), no Server header.
+
+    ``drain_s``: seconds for which it still accepts connections after ``stop``.
+    """
     config = uvicorn.Config(
         app,
         http="h11",
@@ -35,7 +40,7 @@ def server_of(app: ASGIApp, limits: Limits | None = None, deadlines: Deadlines |
         ws="none",
         timeout_graceful_shutdown=_GRACE_S,
     )
-    return BoundedServer(config, Connections(limits or Limits()), deadlines or Deadlines())
+    return BoundedServer(config, Connections(limits or Limits()), deadlines or Deadlines(), drain_s)
 
 
 class BoundedServer(uvicorn.Server):
@@ -48,11 +53,16 @@ class BoundedServer(uvicorn.Server):
 
     _loop: asyncio.AbstractEventLoop | None = None
     _exits = False
+    is_draining = False
+    """True from ``stop`` on: each response is the last one of its connection."""
 
-    def __init__(self, config: uvicorn.Config, connections: Connections, deadlines: Deadlines) -> None:
+    def __init__(
+        self, config: uvicorn.Config, connections: Connections, deadlines: Deadlines, drain_s: float = 0.0
+    ) -> None:
         super().__init__(config)
         self._connections = connections
         self._deadlines = deadlines
+        self._drain_s = drain_s
         self._accepting: list[asyncio.Task[None]] = []
         self._wake = asyncio.Event()
 
@@ -67,6 +77,22 @@ class BoundedServer(uvicorn.Server):
         if value and self._loop is not None:
             with suppress(RuntimeError):  # it has ended
                 self._loop.call_soon_threadsafe(self._wake.set)
+
+    def stop(self) -> None:
+        """End when the time of the drain is over. Called by the handler of a signal."""
+        if self.is_draining:
+            return
+        self.is_draining = True
+        if self._loop is None or not self._drain_s:
+            self.should_exit = True
+            return
+        self._loop.call_soon_threadsafe(self._drain)
+
+    def _drain(self) -> None:
+        for each in self.server_state.connections:
+            if isinstance(each, BoundedProtocol):
+                each.close_after_response()
+        asyncio.get_running_loop().call_later(self._drain_s, setattr, self, "should_exit", True)
 
     async def main_loop(self) -> None:
         """Wait for the end, and renew the header Date while a connection is open."""
@@ -85,10 +111,23 @@ class BoundedServer(uvicorn.Server):
         self._accepting = [asyncio.create_task(self._accept_at(port)) for port in sockets or ()]
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more connections and finish the requests in progress."""
+        """Accept no more connections, but those that the kernel has, and finish the requests in progress."""
         for each in self._accepting:
             each.cancel()
+        for port in sockets or ():
+            await self._accept_rest(port)
         await super().shutdown(sockets)
+
+    async def _accept_rest(self, port: socket.socket) -> None:
+        """Accept what the kernel has accepted at ``port`` already: closing it would reset these connections."""
+        accepted = 0
+        with suppress(OSError):  # no more
+            while True:
+                await self._admit(port.accept()[0])
+                accepted += 1
+        port.close()
+        if accepted:
+            await asyncio.sleep(_PAUSE_S)  # in which their requests are read
 
     async def _accept_at(self, port: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -103,14 +142,18 @@ class BoundedServer(uvicorn.Server):
                 continue
             self._wake.set()
             await self.on_tick(0)  # the header Date is as old as the last connection
-            try:
-                await loop.connect_accepted_socket(self._protocol, connection)
-            except OSError:  # the peer has gone
-                with suppress(OSError):
-                    connection.close()
+            await self._admit(connection)
+
+    async def _admit(self, connection: socket.socket) -> None:
+        connection.setblocking(False)
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        except OSError:  # the peer has gone
+            with suppress(OSError):
+                connection.close()
 
     def _protocol(self) -> asyncio.Protocol:
-        return BoundedProtocol(self, self._connections, self._deadlines)
+        return BoundedProtocol(self, self._connections, self._deadlines, lambda: self.is_draining)
 
 
 def _unhandled(loop: asyncio.AbstractEventLoop, context: Mapping[str, object]) -> None:

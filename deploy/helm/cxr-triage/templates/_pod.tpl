@@ -106,11 +106,6 @@ spec:
         periodSeconds: 10
         timeoutSeconds: 10
         failureThreshold: 3
-      {{- if .of.drain }}
-      lifecycle:
-        # Until every node knows that it has left its Service.
-        preStop: {sleep: {seconds: {{ .of.drain }}}}
-      {{- end }}
       resources:
         requests: {{ toYaml $own.resources.requests | nindent 10 }}
         limits:

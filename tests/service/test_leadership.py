@@ -1,0 +1,81 @@
+"""The place of a leader that its process takes anew after an error, and the status of one whose place was lost."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from triage.errors import EXIT_LEAD_LOST
+from triage.runtime.stop_signal import StopSignal
+from triage.service.leadership import Leadership
+from triage.settings.sections.store import StoreSettings
+from triage.spool.processes import LeaseLostError
+
+
+class Place:
+    """The workers of a store: one place, which is held or free."""
+
+    def __init__(self) -> None:
+        self.held = self.lost = False
+        self.is_certain = True
+        self.faults: list[Exception] = []
+
+    @contextmanager
+    def lead(self, name: str) -> Iterator[Place]:
+        if self.faults:
+            raise self.faults.pop()
+        self.held = True
+        try:
+            yield self
+        finally:
+            self.held = False
+
+
+@pytest.fixture
+def stopping() -> Iterator[StopSignal]:
+    with StopSignal.meanwhile() as received:
+        yield received
+
+
+def leadership(place: Place, stopping: StopSignal) -> Leadership:
+    spool: Any = SimpleNamespace(workers=place)
+    return Leadership("reports", StoreSettings(kind="postgres+s3"), spool, stopping, CollectorRegistry())
+
+
+def test_after_an_error_that_is_not_expected_it_is_given_back_and_can_be_taken_again(stopping: StopSignal) -> None:
+    place = Place()
+    ours = leadership(place, stopping)
+    place.faults.append(KeyError("of the driver"))
+    with pytest.raises(KeyError), ours.taken():
+        raise AssertionError("no place was taken")
+    with pytest.raises(ZeroDivisionError), ours.taken() as lead:
+        assert lead is place and ours.leads
+        raise ZeroDivisionError
+    assert not place.held and not ours.leads
+    with ours.taken() as lead:
+        assert lead is place and place.held and ours.leads
+    ours.exit_if_lost()
+
+
+def test_one_that_was_lost_ends_the_process(stopping: StopSignal) -> None:
+    place = Place()
+    ours = leadership(place, stopping)
+    with ours.taken():
+        place.lost = True
+        raise LeaseLostError(116, "another process has reports now")
+    with pytest.raises(SystemExit) as ended:
+        ours.exit_if_lost()
+    assert ended.value.code == EXIT_LEAD_LOST
+
+
+def test_signals_are_left_to_what_handled_them_before() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with StopSignal.meanwhile():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
