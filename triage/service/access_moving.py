@@ -9,10 +9,8 @@ from triage.security.audit_file import AuditFile
 from triage.security.audit_moving import TrailMove, move_lines
 from triage.security.audit_rows import AuditRows
 from triage.security.users import Account, Users
-from triage.service.access import audit_file, audit_rows, users_of
-from triage.service.store import store_address
+from triage.service.access import audit_file, audit_rows, database_of, users_of
 from triage.settings.schema import Settings
-from triage.spool.cluster.address import ClusterAddress
 
 _PROCESS = "triage store migrate"
 
@@ -76,13 +74,8 @@ def _trail(settings: Settings) -> AuditFile | AuditRows:
 
 
 def _place_of_users(settings: Settings) -> object:
-    return _database(settings) or settings.sign_in.users_file.absolute()
+    return database_of(settings) or settings.sign_in.users_file.absolute()
 
 
 def _place_of_trail(settings: Settings) -> object:
-    return _database(settings) or settings.audit.path.absolute()
-
-
-def _database(settings: Settings) -> object:
-    address = store_address(settings)
-    return (address.database, address.tenant) if isinstance(address, ClusterAddress) else None
+    return database_of(settings) or settings.audit.path.absolute()
