@@ -49,6 +49,8 @@ from tests.support.tcp_proxy import checks, running
 from tests.support.wait import wait_for
 from tests.support.whole_service import TRIAGE, Service, fetch
 from triage.security.audit_file import AuditFile
+from triage.security.audit_rows import AuditRows
+from triage.security.database_users import DatabaseUsers
 from triage.security.file_users import FileUsers
 from triage.security.roles import Role
 from triage.spool.cluster.address import ClusterAddress
@@ -57,7 +59,7 @@ from triage.spool.cluster.s3_bucket import S3Bucket
 from triage.spool.moving.backdating import backdating
 from triage.spool.moving.move import move
 from triage.spool.moving.study import MoveTarget
-from triage.spool.open_store import open_store
+from triage.spool.open_store import open_store, shared_database
 from triage.spool.spool import Spool
 from triage.spool.store import Store
 
@@ -469,6 +471,11 @@ class TestMigrate:
         with SharedService(tmp_path / "var", models, address) as shared:
             studies = sent(shared, tmp_path, 1, 2)
             listed = shared.tagged(*studies.values())
+            database = shared_database(address)
+            users = DatabaseUsers(database)
+            users.add("ann", Role.READER, PASSWORD)
+            for host in ("a", "b"):
+                AuditRows(database, host, "triage web").append(f"<AuditMessage>{host}</AuditMessage>")
             files = Service(tmp_path / "files" / "var", models, config=_files_config(tmp_path / "files"))
             first = command_of(files, *words)
             assert first.returncode == 0, first.stderr
@@ -477,6 +484,12 @@ class TestMigrate:
         finished = command_of(files, *words, "--finish")
         assert finished.returncode == 0, finished.stdout + finished.stderr
         assert "with the same bytes" in finished.stdout
+        assert "2  lines of the audit trail, 2 of them new, none missing" in finished.stdout
+        assert "1  users, 1 of them new" in finished.stdout
+        assert FileUsers(tmp_path / "files" / "var" / "users.json").all() == users.all()
+        trail = (tmp_path / "files" / "var" / "audit" / "audit.xml").read_text()
+        assert trail == "<AuditMessage>a</AuditMessage>\n<AuditMessage>b</AuditMessage>\n"
+        assert command_of(files, *words, "--finish").returncode == 0  # and again, as after it was killed
         with files:
             assert files.tagged(*studies.values()) == listed
 

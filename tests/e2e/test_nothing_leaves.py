@@ -42,6 +42,7 @@ ASKS_NOBODY = {
     "channel": [],
     "clock": [],
     "feedback": ["--out", "{folder}/feedback.csv"],
+    "hosts": [],
     "migrate": ["--check"],
     "model": [],
     "models": ["list"],

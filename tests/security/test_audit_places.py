@@ -13,9 +13,10 @@ import pytest
 from tests.support import audit_schema as schema
 from tests.support.access_places import Places, PlacesInDatabase, PlacesInFiles
 from triage.errors import StartError
+from triage.security import audit_moving
 from triage.security.audit_file import AuditFile
 from triage.security.audit_message import AuditSource, Participant
-from triage.security.audit_moving import move_lines
+from triage.security.audit_moving import TrailMove, move_lines
 from triage.security.audit_rows import CopiedAudit
 from triage.security.audit_sink import AuditSink
 from triage.security.audit_trail import AuditError, AuditTrail, note_log_used, trail_of
@@ -200,11 +201,11 @@ def test_lines_of_files_move_once_whatever_they_are_called(shared: PlacesInDatab
     lines.append("<AuditMess\ufffd\ufffd cut")
     assert len(list(file.path.parent.glob("audit-*.xml"))) >= 2
     rows = shared.audit()
-    assert move_lines(file, rows) == (31, 31)
-    assert move_lines(file, rows) == (31, 0)
+    assert move_lines(file, rows) == TrailMove(31, 31, 0)
+    assert move_lines(file, rows) == TrailMove(31, 0, 0)
     file.path.rename(file.path.with_name("audit-20991231T000000.000000Z.xml"))
     lines.append(signed_in(old, "user 0"))
-    assert move_lines(file, rows) == (32, 1)
+    assert move_lines(file, rows) == TrailMove(32, 1, 0)
     found = list(rows.lines(*ALWAYS))
     assert [each.message for each in found] == lines
     assert {each.process for each in found} == {"moved from a file"}
@@ -215,6 +216,83 @@ def test_equal_lines_are_as_many_as_there_were(shared: PlacesInDatabase, tmp_pat
     file = AuditFile(tmp_path / "audit.xml", 1 << 20)
     for _ in range(3):
         file.append("<AuditMessage/>")
-    assert move_lines(file, shared.audit()) == (3, 3)
-    assert move_lines(file, shared.audit()) == (3, 0)
+    assert move_lines(file, shared.audit()) == TrailMove(3, 3, 0)
+    assert move_lines(file, shared.audit()) == TrailMove(3, 0, 0)
     assert len(list(shared.audit().lines(*ALWAYS))) == 3
+
+
+def lines_of_three_hosts(shared: PlacesInDatabase, number: int) -> list[str]:
+    """Write lines of several hosts in turns; them, in order."""
+    trails = [trail(shared.audit(host)) for host in "abc"]
+    return [signed_in(trails[each % 3], f"user {each % 5}") for each in range(number)]
+
+
+def messages(file: AuditFile) -> list[str]:
+    return list(file.messages())
+
+
+def test_lines_of_all_hosts_move_into_a_file_in_order(shared: PlacesInDatabase, tmp_path: Path) -> None:
+    written = lines_of_three_hosts(shared, 12)
+    file = AuditFile(tmp_path / "audit" / "audit.xml", 1 << 20)
+    assert move_lines(shared.audit(), file) == TrailMove(12, 12, 0)
+    assert messages(file) == written
+    assert move_lines(shared.audit(), file) == TrailMove(12, 0, 0)
+    later = lines_of_three_hosts(shared, 2)
+    assert move_lines(shared.audit(), file) == TrailMove(14, 2, 0)
+    assert messages(file) == [*written, *later]
+    file.check()  # only its owner can read it
+
+
+def test_lines_that_went_there_and_come_back_are_there_once(shared: PlacesInDatabase, tmp_path: Path) -> None:
+    file = AuditFile(tmp_path / "audit" / "audit.xml", 2048)
+    file.prepare()
+    before = [signed_in(trail(file), f"user {number % 2}") for number in range(6)]
+    with file.path.open("ab") as growing:
+        growing.write(b"<AuditMess\0\xff cut\n")
+    before.append("<AuditMess\ufffd\ufffd cut")
+    assert move_lines(file, shared.audit()) == TrailMove(7, 7, 0)
+    meanwhile = lines_of_three_hosts(shared, 4)
+    assert move_lines(shared.audit(), file) == TrailMove(11, 4, 0)
+    assert [each.replace("\0", "\ufffd") for each in messages(file)] == [*before, *meanwhile]
+    assert move_lines(file, shared.audit()) == TrailMove(11, 0, 0)
+
+
+def test_a_move_into_a_file_that_was_killed_goes_on(
+    shared: PlacesInDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_moving, "_PAGE", 3)
+    written = lines_of_three_hosts(shared, 10)
+    file = AuditFile(tmp_path / "audit" / "audit.xml", 1 << 20)
+    whole, calls = AuditFile.append_all, []
+
+    def dies(self: AuditFile, lines: list[str]) -> None:
+        calls.append(lines)
+        if len(calls) == 3:
+            raise OSError("killed")
+        whole(self, lines)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(AuditFile, "append_all", dies)
+        with pytest.raises(OSError, match="killed"):
+            move_lines(shared.audit(), file)
+    with file.path.open("ab") as cut:  # and the disk has a part of the next one
+        cut.write(written[6].encode()[:40])
+    assert move_lines(shared.audit(), file) == TrailMove(10, 4, 0)
+    assert messages(file) == [*written[:6], written[6][:40], *written[6:]]
+
+
+def test_a_move_between_databases_keeps_hosts_and_processes(shared: PlacesInDatabase) -> None:
+    lines_of_three_hosts(shared, 5)
+    other = PlacesInDatabase(shared.server, f"{shared.tenant}-other")
+    assert move_lines(shared.audit(), other.audit()) == TrailMove(5, 5, 0)
+    assert list(other.audit().lines(*ALWAYS)) == list(shared.audit().lines(*ALWAYS))
+    assert move_lines(shared.audit(), other.audit()) == TrailMove(5, 0, 0)
+
+
+def test_a_line_that_does_not_arrive_is_counted(
+    shared: PlacesInDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines_of_three_hosts(shared, 4)
+    file = AuditFile(tmp_path / "audit" / "audit.xml", 1 << 20)
+    monkeypatch.setattr(AuditFile, "append_all", lambda self, lines: self.append(lines[0]))
+    assert move_lines(shared.audit(), file).missing == 3

@@ -115,6 +115,19 @@ def test_users_of_a_file_are_taken_over_by_a_database_that_has_none(shared: Plac
     assert [each.name for each in users.all()] == ["bob"]
 
 
+def test_users_of_a_database_are_taken_over_by_a_file_that_has_none(shared: PlacesInDatabase, tmp_path) -> None:
+    from tests.support.access_places import PlacesInFiles
+
+    shared.users().add("ann", Role.READER, SECRET)
+    shared.users().add("Bob", Role.ADMIN, SECRET)
+    file = PlacesInFiles(tmp_path).users()
+    assert file.adopt(shared.users().all()) == 2
+    assert PlacesInFiles(tmp_path).users().all() == shared.users().all()  # with their stamps and hashes
+    file.remove("bob")
+    assert file.adopt(shared.users().all()) == 0
+    assert [each.name for each in file.all()] == ["ann"]
+
+
 def test_a_row_of_another_release_lets_nobody_in(shared: PlacesInDatabase) -> None:
     users = shared.users()
     users.add("ann", Role.READER, SECRET)

@@ -13,6 +13,7 @@ class SweepMetrics(ProcessMetrics, CertificateMetrics, ReconcileMetrics):
 
     No other process exports the shared state: its zeros would appear next to the true values. {outcome}: ok, failed.
     {folder}: inbox, dead, quarantine. {queue}: score, score-priors, score-stat.
+    {part}: models, operating_points, priorities, images, cases, destinations, program.
     """
 
     sweep_runs = counter("sweep_runs_total", "Sweeps.", "outcome")
@@ -38,6 +39,9 @@ class SweepMetrics(ProcessMetrics, CertificateMetrics, ReconcileMetrics):
     )
     models_differ = gauge(
         "models_differ", "Models that workers of several hosts have in different forms, or that some of them lack."
+    )
+    rules_differ = gauge(
+        "rules_differ", "Settings that decide, or models, that workers of several hosts have otherwise.", "part"
     )
     studies_overdue = gauge(
         "studies_overdue", "Studies past their retention that are still kept: not read, not delivered, or not yet."

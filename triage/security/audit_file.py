@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -51,6 +51,10 @@ class AuditFile:
     def append(self, message: str) -> None:
         """Write a line."""
         append_line(self.path, message, self.rotate_at_bytes, self._rotated_path())
+
+    def append_all(self, messages: Sequence[str]) -> None:
+        """Write lines together: all of them, or none where the disk is full."""
+        append_line(self.path, "\n".join(messages), self.rotate_at_bytes, self._rotated_path())
 
     def lines(self, since: float, until: float) -> Iterator[AuditLine]:
         """Yield the lines of a time, the renamed files' first. A line that a power failure cut is at no time."""

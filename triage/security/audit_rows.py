@@ -23,20 +23,24 @@ ORDER BY at, number LIMIT {_PAGE}
 """
 _MOVE = """
 INSERT INTO audit_line (tenant, host, process, at, content, moved)
-SELECT :tenant, :host, 'moved from a file', to_timestamp(CAST(line.at AS float8)), line.content, line.key
-FROM unnest(CAST(:times AS text[]), CAST(:contents AS text[]), CAST(:keys AS text[]))
-  WITH ORDINALITY AS line(at, content, key, place)
+SELECT :tenant, line.host, line.process, to_timestamp(CAST(line.at AS float8)), line.content, line.key
+FROM unnest(CAST(:times AS text[]), CAST(:hosts AS text[]), CAST(:processes AS text[]), CAST(:contents AS text[]),
+  CAST(:keys AS text[])) WITH ORDINALITY AS line(at, host, process, content, key, place)
 ORDER BY line.place ON CONFLICT DO NOTHING RETURNING number
 """
 
 
 @dataclass(frozen=True)
 class MovedLine:
-    """A line out of a file: its time, its message, and a key that it has at each move."""
+    """A line out of another place, and a key that it has at each move."""
 
-    at: float
-    message: str
+    line: AuditLine
     key: str
+
+    @property
+    def message(self) -> str:
+        """The message of the line."""
+        return self.line.message
 
 
 @dataclass(frozen=True)
@@ -88,12 +92,13 @@ class AuditRows:
             behind, number = str(rows[-1][4]), int(str(rows[-1][5]))
 
     def move(self, lines: Iterable[MovedLine]) -> int:
-        """Take over lines of a file, each once however often it is called, and return the number of new ones."""
+        """Take over lines of another place, each once however often it is called; return the number of new ones."""
         page = list(lines)
         moved = self.database.write(
             _MOVE,
-            host=self.host,
-            times=[repr(each.at) for each in page],
+            times=[repr(each.line.at) for each in page],
+            hosts=[each.line.host for each in page],
+            processes=[each.line.process for each in page],
             contents=[each.message for each in page],
             keys=[each.key for each in page],
         )

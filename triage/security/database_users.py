@@ -11,14 +11,12 @@ from triage.security.passwords import PasswordHash
 from triage.security.roles import Role
 from triage.security.users import (
     Account,
+    ReplacedAccounts,
     UserError,
     UsersAwayError,
-    hashed,
     new_account,
     taken,
     unknown,
-    with_password,
-    with_role,
 )
 from triage.spool.errors import SpoolError
 from triage.spool.shared_database import Row, SharedDatabase, SharedTransaction, Value
@@ -42,7 +40,7 @@ _REMOVE = "DELETE FROM account WHERE tenant = :tenant AND name_key = :key RETURN
 _ANY = "SELECT count(*) FROM account WHERE tenant = :tenant"
 
 
-class DatabaseUsers:
+class DatabaseUsers(ReplacedAccounts):
     """The users of a tenant; see ``Users``. Raises UsersAwayError where the database does not answer."""
 
     place = "the database of users"
@@ -92,15 +90,6 @@ class DatabaseUsers:
             if not self._database.write(_REMOVE, key=name.casefold()):
                 raise unknown(name)
 
-    def change_role(self, name: str, role: Role) -> None:
-        """Change the role of a user."""
-        self._replace(name, lambda account: with_role(account, role))
-
-    def change_password(self, name: str, password: str) -> None:
-        """Change the password of a user."""
-        password_hash = hashed(name, password)
-        self._replace(name, lambda account: with_password(account, password_hash))
-
     def upgrade(self, account: Account, password: str) -> None:
         """Hash a password that was just verified with the current parameters, if the account is unchanged."""
         fresh = str(passwords.hash_password(password))
@@ -108,7 +97,7 @@ class DatabaseUsers:
             self._database.write(_UPGRADE, fresh=fresh, **_known(account))
 
     def adopt(self, accounts: Iterable[Account]) -> int:
-        """Take over the users of a file, if there is none here yet, and return their number."""
+        """Take over the users of another place, if there is none here yet, and return their number."""
         with self._answering(), self._database.transaction() as transaction:
             if transaction.run(_ANY) != [[0]]:
                 return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from triage.runtime.file_lock import file_lock
 from triage.security import passwords
 from triage.security.passwords import PasswordHash
 from triage.security.roles import Role
-from triage.security.users import Account, UserError, hashed, new_account, taken, unknown, with_password, with_role
+from triage.security.users import Account, ReplacedAccounts, UserError, new_account, taken, unknown
 
 VERSION = 1
 
 
-class FileUsers:
+class FileUsers(ReplacedAccounts):
     """The users of a file; see ``Users``."""
 
     place = "the file of users"
@@ -65,15 +65,6 @@ class FileUsers:
         """Remove a user and so end his or her sessions. Raises UserError if there is none."""
         self._change(lambda accounts: accounts.pop(_existing(accounts, name).name.casefold()))
 
-    def change_role(self, name: str, role: Role) -> None:
-        """Change the role of a user. Raises UserError if there is no such user."""
-        self._replace(name, lambda account: with_role(account, role))
-
-    def change_password(self, name: str, password: str) -> None:
-        """Change the password of a user. Raises UserError if there is no such user, WeakPasswordError."""
-        password_hash = hashed(name, password)
-        self._replace(name, lambda account: with_password(account, password_hash))
-
     def upgrade(self, account: Account, password: str) -> None:
         """Hash a password that was just verified with the current parameters. Ends no session."""
         fresh = str(passwords.hash_password(password))
@@ -83,6 +74,18 @@ class FileUsers:
                 accounts[account.name.casefold()] = replace(account, password=fresh)
 
         self._change(upgrade_in)
+
+    def adopt(self, accounts: Iterable[Account]) -> int:
+        """Take over the users of another place, if there is none here yet, and return their number."""
+        adopted: list[Account] = []
+
+        def adopt_into(there: dict[str, Account]) -> None:
+            if not there:
+                adopted.extend(accounts)
+                there.update({each.name.casefold(): each for each in adopted})
+
+        self._change(adopt_into)
+        return len(adopted)
 
     def _replace(self, name: str, change: Callable[[Account], Account]) -> None:
         def replace_in(accounts: dict[str, Account]) -> None:

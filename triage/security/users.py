@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -75,6 +77,27 @@ class Users(Protocol):
 
     def upgrade(self, account: Account, password: str) -> None:
         """Hash a password that was just verified with the current parameters. Ends no session."""
+
+    def adopt(self, accounts: Iterable[Account]) -> int:
+        """Take over the users of another place, if there is none here yet, and return their number."""
+        ...
+
+
+class ReplacedAccounts(ABC):
+    """Users whose accounts are replaced as a whole, one at a time."""
+
+    def change_role(self, name: str, role: Role) -> None:
+        """Change the role of a user. Raises UserError if there is no such user."""
+        self._replace(name, lambda account: with_role(account, role))
+
+    def change_password(self, name: str, password: str) -> None:
+        """Change the password of a user. Raises UserError if there is no such user, WeakPasswordError."""
+        password_hash = hashed(name, password)  # takes tenths of a second, and no one waits for it
+        self._replace(name, lambda account: with_password(account, password_hash))
+
+    @abstractmethod
+    def _replace(self, name: str, change: Callable[[Account], Account]) -> None:
+        """Replace a user's account by a changed one, with none of another process in between. Raises UserError."""
 
 
 def new_account(name: str, role: Role, password: str) -> Account:

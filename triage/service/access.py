@@ -41,6 +41,12 @@ def shared_by_hosts(settings: Settings) -> SharedDatabase | None:
         raise StartError(what_to_install(error, "store.kind = postgres+s3") or str(error)) from error
 
 
+def database_of(settings: Settings) -> object:
+    """Return what tells the database that hosts share, and its tenant, from others; None with the store of files."""
+    address = store_address(settings)
+    return (address.database, address.tenant) if isinstance(address, ClusterAddress) else None
+
+
 def users_of(settings: Settings) -> FileUsers | DatabaseUsers:
     """Return the local users, for a command. Raises StartError for a database that does not answer."""
     database = shared_by_hosts(settings)

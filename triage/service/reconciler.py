@@ -26,6 +26,7 @@ from triage.spool.validation_partition import FORGET_AFTER_S, VALIDATION, close_
 from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_check import IndexCheck
 from triage.worklist.opening import worklist_of
+from triage.worklist.table.completion import CompletionTurns
 from triage.worklist.table.worklist import TableWorklist
 from triage.worklist.worklist import Worklist
 
@@ -49,6 +50,7 @@ class Reconciler:
         self._settings, self._spool, self._redis_url, self._metrics = settings, spool, redis_url, metrics
         self._completed_at_once = completed_at_once
         self._turns, self._hold_times, self._retention = ComparisonTurns(), JobHoldTimes(), RetentionTurns()
+        self._completion = CompletionTurns()
         self.clock = ClockWatch(spool)
 
     def run(self) -> SweepResult:
@@ -79,14 +81,14 @@ class Reconciler:
     def _comparison(self, index: Worklist, client: Redis) -> Callable[[], int]:
         """Return what compares the index with the files; of a list that is of the store, what completes its rows."""
         if isinstance(index, TableWorklist):
-            return partial(_complete, index, self._completed_at_once)
+            return partial(_complete, index, self._completed_at_once, self._completion)
         assert isinstance(index, IndexedWorklist)
         return partial(compare, self._spool, index, IndexCheck(client), self._metrics, self._turns)
 
 
-def _complete(index: TableWorklist, at_once: int) -> int:
+def _complete(index: TableWorklist, at_once: int, turns: CompletionTurns) -> int:
     """Complete rows of the list, and return 0: nothing in Redis was repaired."""
-    if count := index.complete(at_once):
+    if count := index.complete(at_once, turns):
         logger.info("sweep: the patients and readings of %d listed studies were read", count)
     return 0
 

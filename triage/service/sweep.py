@@ -14,7 +14,6 @@ from triage.delivery.outbox import Outbox
 from triage.errors import cause
 from triage.metrics.lead import gauges_of
 from triage.metrics.sweep import SweepMetrics
-from triage.operations.models_in_work import differing, forget_ended
 from triage.operations.reconcile import SweepResult
 from triage.operations.retention import OLD_PART_S
 from triage.queue.priors import oldest_awaited
@@ -23,6 +22,7 @@ from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service.destinations import prepare_destinations, watch_certificate
 from triage.service.health import health_server
+from triage.service.host_watch import HostWatch
 from triage.service.leadership import Leadership
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce
@@ -47,7 +47,7 @@ def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
     introduce("sweep", settings, metrics)
     watch_certificate(metrics, "client", settings.client.tls_certificate)
     reconciler = Reconciler(settings, spool, redis_url, metrics)
-    models = _ModelWatch(spool, metrics) if settings.store.kind != "files" else None
+    hosts = HostWatch(spool, metrics) if settings.store.kind != "files" else None
     progress = ProgressWatch("sweeping", 3 * settings.sweep.interval_s + _LONGEST_SWEEP_S)
     ready, shown = partial(leadership.ready, progress.ready), leadership.shown(gauges_of(SweepMetrics))
     parts = _OwnParts(spool, settings.sweep.interval_s)
@@ -58,8 +58,8 @@ def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
                     oldest = _sweep(reconciler, metrics, progress, settings, spool, redis_url)
                     metrics.clock_jumped.set(reconciler.clock.has_jumped)
                     _export_state(spool, metrics, progress, oldest)
-                    if models is not None:
-                        models.look()
+                    if hosts is not None:
+                        hosts.look()
                     metrics.last_sweep.set(time.time())
                     stopping.wait(settings.sweep.interval_s)
     leadership.exit_if_lost()
@@ -140,33 +140,6 @@ def _export_state(spool: Store, metrics: SweepMetrics, progress: ProgressWatch, 
     except OSError as error:
         progress.failed(f"the state of the spool cannot be read ({cause(error)})")
         logger.error("sweep: the state of the spool cannot be read (%s); trying again", cause(error))
-
-
-class _ModelWatch:
-    """The models of all hosts, which each has in a folder of its own."""
-
-    def __init__(self, spool: Store, metrics: SweepMetrics) -> None:
-        self._spool, self._metrics = spool, metrics
-        self._said = ""
-
-    def look(self) -> None:
-        """Export how many differ, and log it when that changes."""
-        try:
-            forget_ended(self._spool)
-            found = differing(self._spool)
-        except LeaseLostError:
-            raise
-        except OSError as error:
-            logger.warning("sweep: the models of the hosts cannot be compared: %s", cause(error))
-            return
-        self._metrics.models_differ.set(len(found))
-        if (words := "; ".join(map(str, found))) != self._said:
-            self._said = words
-            logger.log(
-                logging.WARNING if words else logging.INFO,
-                "models of hosts: %s",
-                (words and f"{words}: studies are tagged by whichever model their host has") or "the same on all",
-            )
 
 
 class _OwnParts:

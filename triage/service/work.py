@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from redis import Redis
 
 from triage.metrics.worker import WorkerMetrics
-from triage.operations.models_in_work import announce, form_of
+from triage.operations.in_work import announce
 from triage.queue.score_queue import connect
 from triage.queue.server_check import check_server
 from triage.runtime.heap import return_freed_memory
@@ -23,6 +23,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service import silence
 from triage.service.embedded_redis import unix_address
 from triage.service.health import health_server
+from triage.service.in_work import parts_in_work
 from triage.service.models import Sessions, keep_checking, load_failures, load_sessions, model_state
 from triage.service.operating_points import export_points
 from triage.service.plugins import announce_plugins
@@ -75,7 +76,9 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
         resources = resources_of(settings, sessions, decoders, spool, _end_now)
         scorers = scorers_of(settings, resources, spool, client, metrics)
         _describe_models(metrics, settings, sessions, spool)
-        export_points(metrics, [session.card for session in sessions.values()], resources.policy.findings.points)
+        cards, points = {name: each.card for name, each in sessions.items()}, resources.policy.findings.points
+        export_points(metrics, cards.values(), points)
+        parts = parts_in_work(settings, cards, load_failures(sessions), points)
         limits = (settings.worker.batch_size, settings.worker.tries)
         setup = worker.WorkerSetup(scorers, *limits, metrics, stopping, progress)
         reconciler = Reconciler(settings, spool, redis_url, metrics)
@@ -83,15 +86,9 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
         def begin(name: str) -> None:
             reconciler.run()
             if settings.store.kind != "files":
-                announce(spool, name, _forms(sessions))
+                announce(spool, name, parts)
 
         worker.run(spool, setup, lambda: connect(redis_url, settings.redis.timeout_s), begin)
-
-
-def _forms(sessions: Sessions) -> dict[str, str]:
-    """Return the models that work, by name, in the form in which this host has them."""
-    out = load_failures(sessions)
-    return {name: form_of(session.card) for name, session in sessions.items() if name not in out}
 
 
 @contextmanager

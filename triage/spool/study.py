@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 
@@ -24,22 +24,33 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
 from triage.spool.stored_object import StoredObject
 
+WholeStudy = tuple[TriageDecision, "tuple[StudyImage, ...]"]
+"""A study's decision and its current objects with their attributes."""
 
-def read_study(
-    spool: Store, study_instance_uid: str, *, away_is_error: bool = False
-) -> tuple[TriageDecision, tuple[StudyImage, ...]] | None:
+
+def read_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
     """Return the study's decision and its current objects with their attributes; None before the first decision.
 
-    Hold the study's lock. An object that cannot be read has the attributes of its assessment; with ``away_is_error``
-    OSError is raised for one whose bytes cannot be had now.
+    Hold the study's lock. An object that cannot be read has the attributes of its assessment.
     """
+    return _read(spool, study_instance_uid, read_header)
+
+
+def read_whole_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
+    """Return the same as ``read_study``. Raises OSError for an object whose bytes cannot be had now."""
+    return _read(spool, study_instance_uid, _stored_header)
+
+
+def _read(
+    spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset]
+) -> WholeStudy | None:
     record = spool.decision(study_instance_uid)
     if record is None:
         return None
     assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
     decision = decision_from(record)
     current = _in_order(current_assessments(assessments), decision)
-    return decision, tuple(_image(spool, each, away_is_error) for each in current)
+    return decision, tuple(_image(spool, each, header(spool, each)) for each in current)
 
 
 def associations_of(spool: Store, study_instance_uid: str) -> str:
@@ -62,8 +73,7 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Store, assessment: ImageAssessment, away_is_error: bool) -> StudyImage:
-    header = read_header(spool, assessment, away_is_error=away_is_error)
+def _image(spool: Store, assessment: ImageAssessment, header: Dataset) -> StudyImage:
     if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
@@ -74,11 +84,19 @@ def _instance(assessment: ImageAssessment) -> ReceivedInstance:
     return ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
 
 
-def read_header(spool: Store, assessment: ImageAssessment, *, away_is_error: bool = False) -> Dataset:
+def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
     """Return the object's attributes, without pixels; of a damaged object those before the damage.
 
-    ``away_is_error``: raise OSError for an object whose bytes cannot be had now, instead of what is known of it.
+    Those of an object that cannot be read are what its assessment has of them.
     """
+    try:
+        return _stored_header(spool, assessment)
+    except OSError:
+        return attributes_known(assessment)
+
+
+def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset:
+    """Return the same as ``read_header``. Raises OSError for an object whose bytes cannot be had now."""
     instance = _instance(assessment)
     for _ in range(2):  # it may be filed between look-up and ``open``
         found = spool.stored_object(instance)
@@ -89,9 +107,9 @@ def read_header(spool: Store, assessment: ImageAssessment, *, away_is_error: boo
                     return header_of(file)
         except FileNotFoundError:
             continue
-        except Exception as error:  # pydicom raises many kinds; the assessment says that it is undecodable
-            if away_is_error and isinstance(error, OSError):
-                raise
+        except OSError:
+            raise
+        except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable
             break
     return attributes_known(assessment)
 

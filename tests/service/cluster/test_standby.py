@@ -11,7 +11,7 @@ from tests.support.hosts import HostRole, Hosts, one_leads
 from tests.support.postgres_server import PostgresServer
 from tests.support.wait import wait_for
 from triage.errors import EXIT_LEAD_LOST
-from triage.operations.models_in_work import announce
+from triage.operations.in_work import Part, announce
 
 pytestmark = pytest.mark.timeout(900)  # it waits for states; a busy machine takes its time
 
@@ -115,20 +115,30 @@ class TestWhatEachTells:
             postgres_server.start()
         one_leads(*pair)
 
-    def test_models_that_differ_between_hosts_are_told(self, hosts: Hosts):
+    def test_what_decides_otherwise_on_some_hosts_is_told(self, hosts: Hosts):
         store = hosts.store()
         with store.workers.hold("a-1"), store.workers.hold("b-1"):
-            announce(store, "a-1", {"adult": "1 (aa)"})
-            announce(store, "b-1", {"adult": "2 (bb)"})
+            announce(store, "a-1", {Part.MODELS: {"adult": "1 (aa)"}, Part.PRIORITIES: {"decision.silent": "true"}})
+            announce(store, "b-1", {Part.MODELS: {"adult": "2 (bb)"}, Part.PRIORITIES: {"decision.silent": "false"}})
             sweep = hosts.start("sweep")
             wait_for(lambda: gauge_of(sweep, "cxr_triage_models_differ") == ["1.0"], "the difference", 90.0)
+            assert gauge_of(sweep, 'cxr_triage_rules_differ{part="priorities"}') == ["1.0"]
+            assert gauge_of(sweep, 'cxr_triage_rules_differ{part="images"}') == ["0.0"]
             assert sweep.role.said("models of hosts: adult: 1 (aa) on ")
+            assert sweep.role.said("priorities of hosts: decision.silent: false on ")
             check = hosts.command("check")
             check.wait()
             assert check.said("models of hosts: adult: 1 (aa) on ")
+            assert check.said("priorities of hosts: decision.silent: false on ")
             assert check.said("leaders: sweep on ")
-            announce(store, "a-1", {"adult": "2 (bb)"})
+            shown = hosts.command("hosts")
+            assert shown.wait() == 1
+            assert shown.said("  decision.silent: false on ") and shown.said("models: they differ")
+            assert shown.said("sweep: ") and shown.said("workers: 2")
+            announce(store, "a-1", {Part.MODELS: {"adult": "2 (bb)"}, Part.PRIORITIES: {"decision.silent": "false"}})
             wait_for(lambda: gauge_of(sweep, "cxr_triage_models_differ") == ["0.0"], "the difference to end")
+            assert gauge_of(sweep, 'cxr_triage_rules_differ{part="priorities"}') == ["0.0"]
+            assert hosts.command("hosts").wait() == 0
 
 
 def two(hosts: Hosts, name: str) -> list[HostRole]:

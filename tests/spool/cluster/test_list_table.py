@@ -24,6 +24,7 @@ from tests.support.listed import ListSite, uids
 from tests.support.listed_rows import fill
 from tests.support.wait import wait_for
 from triage.decision.types import Tag
+from triage.service.reconciler import COMPLETED_AT_ONCE
 from triage.spool.cluster import schema
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.announcements import Announcements
@@ -34,6 +35,7 @@ from triage.spool.cluster.pool import ConnectionPool
 from triage.worklist.list_order import Column, Sort
 from triage.worklist.opening import patients_of, worklist_of
 from triage.worklist.query import ListRequest
+from triage.worklist.table.completion import CompletionTurns, ListPlace
 from triage.worklist.table.worklist import TableWorklist
 
 SMITH = {"PatientName": "SMITH^ANN", "PatientID": "4711", "IssuerOfPatientID": "HOSP"}
@@ -132,6 +134,30 @@ class TestCompletion:
         page = site.query().page(ListRequest(), time.time())
         assert uids(page) == ["1.2.3"] and page.complete
 
+    def test_studies_behind_a_full_turn_of_unreadable_objects_are_completed(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ):
+        site, damaged = site_of(cluster), {f"1.2.{number}" for number in range(51, 601)}  # those that came last
+        fill(cluster.server, cluster.address.tenant, 600)
+        cluster.rows("UPDATE listed_study SET complete = false WHERE tenant = :tenant")
+
+        def read(spool: object, uid: str) -> None:
+            if uid in damaged:
+                raise OSError(errno.EIO, "other bytes came than were acknowledged")
+
+        monkeypatch.setattr("triage.worklist.table.completion.read_whole_study", read)
+        turns = CompletionTurns()
+
+        def swept() -> int:
+            """Sweep by a list of its own, as the sweep does; the number that is complete now."""
+            return worklist_of(site.store, None).complete(COMPLETED_AT_ONCE, turns)  # type: ignore[arg-type, union-attr]
+
+        assert [swept() for _ in range(3)] == [0, 50, 0]
+        found = cluster.rows("SELECT study_uid FROM listed_study WHERE tenant = :tenant AND NOT complete")
+        assert {uid for (uid,) in found} == damaged
+        damaged.clear()  # the bucket has its bytes again
+        assert sum(swept() for _ in range(3)) == 550 and swept() == 0
+
     def test_a_damaged_log_of_acts_hides_no_study(self, cluster: Cluster):
         site = site_of(cluster)
         site.image("1.2.3", SMITH)
@@ -170,6 +196,29 @@ class TestCompletion:
     def test_what_no_release_decided_stops_no_migration(self):
         assert v0002_listed_studies._row("t", "", "1.2", '{"revision": "r1"}') is None
         assert v0002_listed_studies._row("t", "", "1.2", "[]") is None
+
+
+class TestTurns:
+    """Whose turn it is, of places that are a list in memory."""
+
+    @staticmethod
+    def places(count: int) -> list[ListPlace]:
+        return [ListPlace(number > 3, number, f"1.{number}") for number in range(count, 0, -1)]
+
+    @pytest.mark.parametrize("at_most", [1, 2, 3, 5, 20, 100])
+    @pytest.mark.parametrize("count", [0, 1, 2, 9, 10])
+    def test_each_has_a_turn_and_the_first_ones_have_every_turn(self, count: int, at_most: int):
+        left, turns = self.places(count), CompletionTurns()
+
+        def incomplete(behind: ListPlace, limit: int) -> list[ListPlace]:
+            return [each for each in left if each < behind][:limit]
+
+        rounds = [turns.next(incomplete, at_most) for _ in range(count + 2)]
+        first = [each.study_uid for each in left[: at_most - at_most // 2]]
+        for tried in rounds:
+            assert tried[: len(first)] == first and len(tried) == len(set(tried)) <= at_most
+        if at_most > 1:
+            assert {uid for tried in rounds for uid in tried} == {each.study_uid for each in left}
 
 
 def test_tenants_do_not_see_each_other(cluster: Cluster) -> None:

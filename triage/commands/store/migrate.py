@@ -23,33 +23,42 @@ _TELL_EVERY = 100
 @click.option("--from", "folder", type=PATH, help="Folder of the spool that is moved.  [default: spool.path]")
 @click.option("--from-settings", "old", type=PATH, help="Settings file of the store that is moved, of either kind.")
 @click.option("--finish", is_flag=True, help="With every process stopped: copy the rest, and compare everything.")
+@click.option("--keep-users", is_flag=True, help="Leave the users of the settings' store as they are, if it has some.")
 @given
-def command(invocation: Invocation, folder: Path | None, old: Path | None, finish: bool) -> None:
+def command(invocation: Invocation, folder: Path | None, old: Path | None, finish: bool, keep_users: bool) -> None:
     """Copy a spool of files, or another store, into the store of the settings, which no process uses yet.
 
     May be called again and again, also while the service still works on what is moved and after it was killed: each
     call copies what is new. --finish is the last one: it compares counts, every record and the SHA-256 of every object,
-    and ends with status 1 if anything differs. From files, it takes over users (sign_in.users_file) and the lines of
-    the audit trail (audit.path) too. Nothing in the source is changed. Partitions (canary, validation) and sessions
-    stay. TRIAGE_ variables count for both settings files.
+    and ends with status 1 if anything differs. It takes over the users and every line of the audit trail too, and
+    compares them, where both settings have other places for them. Nothing in the source is changed. Partitions (canary,
+    validation) and sessions stay. TRIAGE_ variables count for both settings files.
     """
     settings = invocation.settings()
     from triage.spool.moving.errors import MoveError
 
     if old is not None and folder is not None:
         raise click.UsageError("--from and --from-settings name one source each: give one of them")
+    before = replace(invocation, config=old).load().settings if old is not None else _of_files(settings)
     if old is not None:
-        source = _source_of(settings, replace(invocation, config=old).load().settings)
+        source = _source_of(settings, before)
     else:
         source = _source(settings, (folder or settings.spool.path).absolute())
     try:
         _run(source, _target(settings), finish)
-        if finish and old is None:
-            _move_access(settings)
-        elif finish:
-            click.echo("users and the audit trail are not moved: triage user add, triage audit export", err=True)
+        if finish:
+            _move_access(before, settings, keep_users=keep_users)
+            click.echo(
+                "Start the service with these settings, run triage sweep --once, and put away what was the store once "
+                "you are content"
+            )
     except (MoveError, OSError) as error:
         raise click.ClickException(f"{error}; call it again when that is put right") from error
+
+
+def _of_files(settings: Settings) -> Settings:
+    """Return the settings of this host as they are for a store of files."""
+    return settings.model_copy(update={"store": settings.store.model_copy(update={"kind": "files"})})
 
 
 def _source(settings: Settings, path: Path) -> Store:
@@ -100,27 +109,18 @@ def _run(source: Store, target: MoveTarget, finish: bool) -> None:
         _compare(source, target.store)
 
 
-def _move_access(settings: Settings) -> None:
-    """Take over users and audit lines where they belong to the database from now on."""
-    from triage.security.audit_moving import move_lines
-    from triage.security.database_users import DatabaseUsers
-    from triage.security.file_users import FileUsers
+def _move_access(old: Settings, new: Settings, *, keep_users: bool) -> None:
+    """Take over users and audit lines, and tell their numbers."""
     from triage.security.users import UserError
-    from triage.service.access import audit_file, audit_rows, users_of
+    from triage.service.access_moving import AccessMoveError, move_trail, move_users
 
-    rows, users = audit_rows(settings, "triage store migrate"), users_of(settings)
-    if rows is None or not isinstance(users, DatabaseUsers):
-        return
     try:
-        accounts = FileUsers(settings.sign_in.users_file).all()
-        adopted = users.adopt(accounts)
-    except UserError as error:
+        if (trail := move_trail(old, new)) is not None:
+            click.echo(f"{trail.lines:8d}  lines of the audit trail, {trail.new} of them new, none missing")
+        if (users := move_users(old, new, keep=keep_users)) is not None:
+            click.echo(f"{users.users:8d}  users, {users.adopted} of them new")
+    except (UserError, AccessMoveError) as error:
         raise click.ClickException(str(error)) from error
-    click.echo(f"{adopted:8d}  users")
-    if len(accounts) > adopted:
-        click.echo("users of the file were left, because the database has users already: triage user list", err=True)
-    found, new = move_lines(audit_file(settings), rows)
-    click.echo(f"{found:8d}  lines of the audit trail, {new} of them new")
 
 
 def _compare(source: Store, target: Store) -> None:
@@ -131,10 +131,7 @@ def _compare(source: Store, target: Store) -> None:
         click.echo(each, err=True)
     if found:
         raise click.ClickException(f"{len(found)} differences: {source.name} goes on to be the store")
-    click.echo(
-        f"{target.name} has all that {source.name} has, with the same bytes. Start the service with these settings, "
-        "run triage sweep --once, and put away what was the store once you are content"
-    )
+    click.echo(f"{target.name} has all that {source.name} has, with the same bytes")
 
 
 def _progress(counts: MoveCounts) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from triage.errors import cause
-from triage.operations.models_in_work import differing
+from triage.operations.in_work import Part, at_work, differences
 from triage.runtime.extras import what_to_install
 from triage.service.check.finding import CheckResult, failed, ok, warning
 from triage.service.check.places import writable
@@ -15,6 +15,13 @@ from triage.spool.cluster.address import BucketAddress, ClusterAddress
 from triage.spool.cluster.s3_probe import try_bucket
 from triage.spool.open_store import store_at
 from triage.spool.usage import HighWater
+
+_SETTINGS = "give each host the same settings, and start work again"
+_TO_DO = {
+    Part.MODELS: "copy the folder of models, or promote on each (models.path)",
+    Part.OPERATING_POINTS: "give each host the same settings and file of operating points, and start work again",
+    Part.PROGRAM: "finish the upgrade, with the same plug-ins on each host",
+}
 
 
 def check_cluster(address: ClusterAddress, limits: SpoolSettings) -> Iterator[CheckResult]:
@@ -49,17 +56,17 @@ def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[
 
 
 def _check_hosts(address: ClusterAddress) -> Iterator[CheckResult]:
-    """Report which hosts lead, and the models that they have in different forms; nothing of a store that fails."""
+    """Report which hosts lead, and what decides otherwise on some of them; nothing of a store that fails."""
     try:
         store = store_at(address)
         leaders = {name: store.workers.leader(name) for name in LED}
-        differ = differing(store)
+        differ = differences(at_work(store))
     except (OSError, ModuleNotFoundError):
         return
     words = ", ".join(f"{name} on {host}" for name, host in leaders.items() if host)
     yield ok("leaders", words or "none: no host runs the service")
     for each in differ:
-        yield warning("models of hosts", f"{each}: copy the folder of models, or promote on each (models.path)")
+        yield warning(f"{each.part.words} of hosts", f"{each}: {_TO_DO.get(each.part, _SETTINGS)}")
 
 
 def _check_bucket(address: BucketAddress) -> Iterator[CheckResult]:

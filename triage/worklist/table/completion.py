@@ -10,6 +10,7 @@ import errno
 import logging
 import time
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
@@ -17,7 +18,7 @@ from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_issuer
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import read_study
+from triage.spool.study import read_whole_study
 from triage.spool.tables import Tables, Value
 from triage.worklist.patient_index import marks_of
 from triage.worklist.reader_acts import acts_of, leaving_act
@@ -48,9 +49,41 @@ SELECT :tenant, :partition, :study, unnest(CAST(:digests AS text[])) ON CONFLICT
 """
 # The listed ones first: what is read already can wait.
 _INCOMPLETE = """
-SELECT study_uid FROM listed_study WHERE tenant = :tenant AND partition = :partition AND NOT complete
-ORDER BY unread DESC, arrival DESC LIMIT CAST(:limit AS int)
+SELECT unread, arrival, study_uid FROM listed_study WHERE tenant = :tenant AND partition = :partition AND NOT complete
+AND (unread, arrival, study_uid) < (CAST(:unread AS boolean), CAST(:arrival AS bigint), CAST(:study AS text))
+ORDER BY unread DESC, arrival DESC, study_uid DESC LIMIT CAST(:limit AS int)
 """
+
+
+@dataclass(frozen=True, order=True)
+class ListPlace:
+    """A study's place among those that are not complete, the lowest last: ``arrival`` in microseconds."""
+
+    unread: bool
+    arrival: int
+    study_uid: str
+
+
+_BEFORE_ALL = ListPlace(True, (1 << 63) - 1, "")
+
+
+@dataclass
+class CompletionTurns:
+    """Progress of the completion from sweep to sweep; each process has its own.
+
+    Objects that cannot be read leave their studies incomplete, and each sweep tries so many studies at most. So a half
+    of them are always the first ones, and the other half go on behind ``after``, those that were tried last.
+    """
+
+    after: ListPlace = _BEFORE_ALL
+
+    def next(self, incomplete: Callable[[ListPlace, int], list[ListPlace]], at_most: int) -> list[str]:
+        """Return the studies whose turn it is. ``incomplete`` returns those behind a place, so many at most."""
+        for_turns = at_most // 2
+        first = incomplete(_BEFORE_ALL, at_most - for_turns)
+        further = incomplete(min(self.after, first[-1]), for_turns) if first else []
+        self.after = further[-1] if further and len(further) == for_turns else _BEFORE_ALL
+        return [each.study_uid for each in (*first, *further)]
 
 
 class RowCompletion:
@@ -74,9 +107,12 @@ class RowCompletion:
         self._tables.write(f"UPDATE listed_study SET {sets} WHERE {_ONE}", study=study_instance_uid, **columns)
         return known is not None
 
-    def incomplete(self, limit: int) -> list[str]:
+    def incomplete(self, behind: ListPlace, limit: int) -> list[ListPlace]:
         """Return studies whose rows are not complete, the listed ones first, then the last ones. Raises OSError."""
-        return [str(uid) for (uid,) in self._tables.read(_INCOMPLETE, limit=limit)]
+        rows = self._tables.read(
+            _INCOMPLETE, unread=behind.unread, arrival=behind.arrival, study=behind.study_uid, limit=limit
+        )
+        return [ListPlace(bool(unread), int(str(arrival)), str(uid)) for unread, arrival, uid in rows]
 
     def is_resting(self) -> bool:
         """Return whether the bucket did not answer a moment ago, so that it is not asked."""
@@ -95,7 +131,7 @@ class RowCompletion:
         if self.is_resting():
             return None
         try:
-            found = read_study(self._spool, study_instance_uid, away_is_error=True)
+            found = read_whole_study(self._spool, study_instance_uid)
         except OSError as error:
             if error.errno not in _OF_ONE_OBJECT:
                 self._bucket_again_at = self._clock() + _PAUSE_S

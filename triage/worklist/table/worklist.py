@@ -16,7 +16,7 @@ from triage.worklist.index_keys import microseconds
 from triage.worklist.index_state import FirstToRead
 from triage.worklist.page import Page
 from triage.worklist.query import ListRequest
-from triage.worklist.table.completion import RowCompletion
+from triage.worklist.table.completion import CompletionTurns, RowCompletion
 from triage.worklist.table.query import TableQuery
 from triage.worklist.table.rows import decision_in
 
@@ -81,10 +81,13 @@ class TableWorklist:
         """Take what the list shows of a study from its objects and acts. Hold the lock under which it is decided."""
         self._completion.complete(study_instance_uid)
 
-    def complete(self, at_most: int) -> int:
-        """Complete rows that a decision wrote alone, or whose objects could not be read; return how many are now."""
+    def complete(self, at_most: int, turns: CompletionTurns | None = None) -> int:
+        """Complete rows that a decision wrote alone, or whose objects could not be read; return how many are now.
+
+        ``turns`` are those of the call before. None: begin anew.
+        """
         count = 0
-        for uid in self._completion.incomplete(at_most):
+        for uid in (turns or CompletionTurns()).next(self._completion.incomplete, at_most):
             if self._completion.is_resting():
                 break
             with self._spool.study_lock(uid):
