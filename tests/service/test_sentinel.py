@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 from redis.exceptions import AuthenticationError, RedisError
+from redis.sentinel import MasterNotFoundError
 
 from tests.support.dicom_peer import store
 from tests.support.model_folders import write_model
@@ -22,9 +23,9 @@ from triage.settings.load import SettingsError, load
 from triage.worklist.index import IndexedWorklist
 
 
-@pytest.fixture
-def watched() -> Iterator[WatchedRedis]:
-    with WatchedRedis() as redis:
+@pytest.fixture(params=["plain", "tls"])
+def watched(request: pytest.FixtureRequest) -> Iterator[WatchedRedis]:
+    with WatchedRedis(tls=request.param == "tls") as redis:
         yield redis
 
 
@@ -96,6 +97,20 @@ def writes(client: Redis) -> bool:
         return False
 
 
+def test_a_sentinel_that_is_gone_is_asked_once_and_no_one_waits_for_it(
+    watched: WatchedRedis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A C-STORE waits for the attempt to queue its object: pauses between attempts would be the sender's."""
+    waited = list[float]()
+    with connect(url_of(watched), 2.0) as client:
+        for port in watched.sentinels:
+            watched.kill(port)
+        monkeypatch.setattr("redis.retry.sleep", waited.append)
+        with pytest.raises(MasterNotFoundError):
+            client.connection_pool.get_master_address()
+    assert waited == []
+
+
 def test_the_check_of_the_server_is_that_of_the_primary(watched: WatchedRedis) -> None:
     with connect(url_of(watched), 2.0) as client:
         assert check_server(client) == ""
@@ -130,7 +145,9 @@ def test_the_primary_killed_in_mid_work_loses_nothing(running: Roles, watched: W
     ("redis", "why"),
     [
         ({"url": "", "sentinels": "a:26379"}, "needs a url"),
-        ({"url": "rediss://:hunter2@mymaster/0", "sentinels": "a:26379"}, "no TLS to Sentinels"),
+        ({"url": "unix:///run/:hunter2@mymaster/0", "sentinels": "a:26379"}, "needs a url"),
+        ({"url": "rediss://:hunter2@mymaster/0?ssl_cert_reqs=none", "sentinels": "a:26379"}, "in place of host"),
+        ({"url": "redis://:hunter2@mymaster/0", "ca_file": "/etc/ca.pem"}, "needs a url rediss://"),
         ({"url": "redis://:hunter2@mymaster:6379/0", "sentinels": "a:26379"}, "in place of host and port"),
         ({"url": "redis://:hunter2@mymaster/0?db=1", "sentinels": "a:26379"}, "in place of host and port"),
         ({"url": "redis://mymaster/0", "sentinels": "a"}, "no HOST:PORT"),
@@ -156,3 +173,37 @@ def test_the_name_keeps_its_letters_and_the_password_its_signs() -> None:
         (sentinel,) = pool.sentinel_manager.sentinels
         assert sentinel.connection_pool.connection_kwargs["host"] == "::1"
         assert sentinel.connection_pool.connection_kwargs["password"] is None
+
+
+class TestTLS:
+    def test_sentinels_on_a_plain_port_name_a_primary_that_speaks_tls(self):
+        with (
+            WatchedRedis(tls=True, sentinels_tls=False) as watched,
+            connect(url_of(watched), 2.0) as client,
+        ):
+            assert client.set("key", "value") and check_server(client) == ""
+
+    def test_a_primary_or_sentinel_without_a_certificate_of_the_authorities_is_not_used(self):
+        with WatchedRedis(tls=True) as watched:
+            unknown = {**watched.settings}
+            del unknown["TRIAGE_REDIS_CA_FILE"]
+            with connect(address_of(load(None, unknown).redis), 2.0) as client, pytest.raises(RedisError):
+                client.ping()
+            plain = {**unknown, "TRIAGE_REDIS_URL": f"redis://{NAME}/1"}
+            with connect(address_of(load(None, plain).redis), 2.0) as client, pytest.raises(RedisError):
+                client.ping()
+
+    def test_a_primary_with_the_certificate_of_another_host_is_not_used(self):
+        with (
+            WatchedRedis(tls=True, host="DNS:elsewhere.example") as watched,
+            connect(url_of(watched), 2.0) as client,
+        ):
+            assert host_and_port(client) == ("127.0.0.1", watched.servers[0])  # the Sentinels' own is right
+            with pytest.raises(RedisError, match="certificate"):
+                client.ping()
+
+    def test_the_file_of_authorities_may_have_any_name(self, tmp_path: Path):
+        file = tmp_path / "100% ours + theirs&.pem"
+        settings = {"TRIAGE_REDIS_URL": "rediss://a:1/0", "TRIAGE_REDIS_CA_FILE": str(file)}
+        with connect(address_of(load(None, settings).redis), 1.0) as client:
+            assert client.connection_pool.connection_kwargs["ssl_ca_certs"] == str(file)

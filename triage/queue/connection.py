@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qs, unquote, urlencode, urlsplit
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.connection import parse_url
 from redis.maint_notifications import MaintNotificationsConfig
 from redis.retry import Retry
 from redis.sentinel import Sentinel, SentinelConnectionPool, SentinelManagedConnection, SentinelManagedSSLConnection
 
-_SENTINELS = "?sentinels="
+_SENTINELS, _OVER_TLS = "sentinels", "sentinels-over-tls"
+_OF_SENTINELS = ("socket_", "ssl_")
+"""Options of a connection that hold for those to Sentinels too: they have no password of ours."""
 
 
 class _EndedByFaults:
@@ -35,9 +39,18 @@ class _SSLConnection(_EndedByFaults, SentinelManagedSSLConnection):
     """The same over TLS."""
 
 
-def with_sentinels(url: str, sentinels: Sequence[str]) -> str:
-    """Return the address of the primary called as the host of ``url``, with the Sentinels that know where it is."""
-    return f"{url}{_SENTINELS}{quote(','.join(sentinels), safe='')}" if sentinels else url
+def with_authorities(url: str, ca_file: Path) -> str:
+    """Return the address with the file of the authorities that the servers' certificates are checked against."""
+    return f"{url}{'&' if '?' in url else '?'}{urlencode({'ssl_ca_certs': str(ca_file)})}"
+
+
+def with_sentinels(url: str, sentinels: Sequence[str], *, tls: bool = False) -> str:
+    """Return the address of the primary called as the host of ``url``, with the Sentinels that know where it is.
+
+    ``tls``: the Sentinels speak TLS too.
+    """
+    named = {_OVER_TLS if tls else _SENTINELS: ",".join(sentinels)}
+    return f"{url}#{urlencode(named)}" if sentinels else url
 
 
 def connect(url: str, timeout_s: float, retry: Retry | None = None) -> Redis:
@@ -51,17 +64,33 @@ def connect(url: str, timeout_s: float, retry: Retry | None = None) -> Redis:
     options["maint_notifications_config"] = MaintNotificationsConfig(enabled=False)
     if retry is not None:
         options["retry"] = retry
-    place, _, sentinels = url.partition(_SENTINELS)
-    if not sentinels:
+    place, _, of_sentinels = url.partition("#")
+    if not of_sentinels:
         return Redis.from_url(url, **options)
     named = parse_url(place)  # type: ignore[no-untyped-call]
     named.pop("host", None)  # in lower case
-    service = unquote(urlsplit(place).netloc.rpartition("@")[2])
-    addresses = [_address(each) for each in unquote(sentinels).split(",")]
-    manager = Sentinel(addresses, **options)  # type: ignore[no-untyped-call]
-    named["connection_class"] = _SSLConnection if named.pop("connection_class", None) is not None else _Connection
-    primary: Redis = manager.master_for(service, **named, **options)  # type: ignore[no-untyped-call]
+    over_tls = named.pop("connection_class", None) is not None
+    manager = _sentinels(of_sentinels, {**named, **options})
+    named["connection_class"] = _SSLConnection if over_tls else _Connection
+    primary: Redis = manager.master_for(_name_in(place), **named, **options)  # type: ignore[no-untyped-call]
     return primary
+
+
+def _sentinels(text: str, options: Mapping[str, Any]) -> Sentinel:
+    """Return those of an address; ``options`` are those of connections to the primary."""
+    ((kind, (addresses,)),) = parse_qs(text).items()
+    own = {name: value for name, value in options.items() if name.startswith(_OF_SENTINELS)}
+    if kind == _OVER_TLS:
+        own["ssl"] = True
+    else:
+        own = {name: value for name, value in own.items() if not name.startswith("ssl_")}
+    own["retry"] = Retry(NoBackoff(), 0)  # the next Sentinel is asked instead
+    return Sentinel([_address(each) for each in addresses.split(",")], sentinel_kwargs=own)  # type: ignore[no-untyped-call]
+
+
+def _name_in(place: str) -> str:
+    """Return the name of the primary, with its capitals."""
+    return unquote(urlsplit(place).netloc.rpartition("@")[2])
 
 
 def anonymous(client: Redis) -> Redis:

@@ -136,7 +136,9 @@ def _compare(data: bytes, digest: str) -> None:
 def _digest_to_compare(stored: StoredObject, instance: ReceivedInstance) -> str:
     """Return the digest that the bytes must have; empty for an object that came just now.
 
-    Its bytes come out of memory, or a store compares them; older ones lay on a disk, which may have altered them.
+    Its bytes come out of memory, or a store compares them; older ones lay on a disk, which may have altered them. That
+    a bucket's row has a SHA-256 of the whole is not enough: where a spool was moved into it, it is that of the bytes
+    that the disk had then.
     """
     try:
         is_new = abs(time.time() - stored.received_at()) < _NEW_S

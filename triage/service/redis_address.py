@@ -6,21 +6,23 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from triage.errors import StartError
-from triage.queue.connection import with_sentinels
+from triage.queue.connection import with_authorities, with_sentinels
 from triage.settings.errors import SecretFileError
 from triage.settings.secret_file import read_secret
 from triage.settings.sections.redis import RedisSettings
 
 
 def address_of(redis: RedisSettings) -> str:
-    """Return ``redis.url`` with the password of its file and with the Sentinels; empty where a Redis is started for us.
+    """Return ``redis.url`` with what other settings add to it; empty where a Redis is started for us.
 
     Raises StartError if the file cannot be read, or holds no password.
     """
     url = redis.url.get_secret_value()
     if url and redis.password_file:
         url = _with_password(url, _password(redis.password_file))
-    return with_sentinels(url, redis.sentinels)
+    if url and redis.ca_file:
+        url = with_authorities(url, redis.ca_file)
+    return with_sentinels(url, redis.sentinels, tls=url.startswith("rediss:") and redis.sentinels_tls)
 
 
 def _password(file: Path) -> str:

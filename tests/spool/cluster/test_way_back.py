@@ -12,6 +12,11 @@ from tests.spool.test_moving import CrashError, all_differences, crash_at_write,
 from tests.spool.test_store_contract import A, receive
 from tests.support.builders import an_instance
 from tests.support.cluster import Cluster
+from tests.support.service import a_chest
+from tests.support.service import receive as received
+from triage.scoring.assess import AssessmentPolicy
+from triage.scoring.batch import OpenError, _digest_to_compare, open_file
+from triage.scoring.decode_context import DecodeContext
 from triage.spool.cluster.backdated_rows import backdated_rows
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.moving.backdating import FileBackdating
@@ -96,3 +101,23 @@ def test_an_object_that_is_lost_ends_it(shared: ClusterStore, cluster: Cluster, 
         path.unlink()
     with pytest.raises(FileNotFoundError):
         moved_back(shared, Spool.open(tmp_path / "target"))
+
+
+def test_an_object_that_a_disk_altered_before_a_move_is_not_scored_after_it(cluster: Cluster, tmp_path: Path):
+    """Its row has the SHA-256 of what was moved, so that the store finds nothing wrong with it."""
+    spool, store = Spool.open(tmp_path / "spool"), cluster.open()
+    sound, altered = received(spool, a_chest(1)), received(spool, a_chest(2))
+    path = spool.inbox_path(altered)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for instance in (sound, altered):
+        os.utime(spool.inbox_path(instance), (1_700_000_000, 1_700_000_000))
+    move(spool, MoveTarget(store, backdated_rows(cluster.address, cluster.bucket)), lambda counts: None)
+    context = DecodeContext.of({}, AssessmentPolicy())
+    opened = store.waiting_object(altered)
+    assert opened.read_bytes() == bytes(content)
+    with pytest.raises(OpenError, match="not those that were received"):
+        open_file(opened, context, _digest_to_compare(opened, altered))
+    opened = store.waiting_object(sound)
+    assert open_file(opened, context, _digest_to_compare(opened, sound)).receipt.calling_ae_title == "TEST"

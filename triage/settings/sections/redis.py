@@ -47,6 +47,17 @@ class RedisSettings(Section):
         description="Redis Sentinels as HOST:PORT, three or more on machines of their own: each new connection asks "
         "them for the primary. Empty: redis.url is where Redis is.",
     )
+    sentinels_tls: bool = Field(
+        True,
+        description="The Sentinels speak TLS where the primary does (rediss://). false: their port is plain; who "
+        "answers in their place can name another server, which needs a certificate of the authorities all the same.",
+    )
+    ca_file: Path | None = Field(
+        None,
+        description="Authorities (PEM) that the certificates of rediss:// servers and of their Sentinels are checked "
+        "against; empty: the system's. A certificate has to name the host, or the IP address, that is connected to: "
+        "with Sentinels the one that they give for the primary.",
+    )
     password_file: Path | None = Field(
         None,
         description="File whose only line is the password of the Redis that redis.url names, in place of one in the "
@@ -63,15 +74,19 @@ class RedisSettings(Section):
         if not self.sentinels:
             return self
         scheme, _, rest = self.url.get_secret_value().partition("://")
-        if scheme != "redis":
-            raise ValueError(
-                "redis.sentinels needs a url redis://NAME/0 with the name of the primary; there is no TLS to Sentinels"
-            )
+        if scheme not in ("redis", "rediss"):
+            raise ValueError("redis.sentinels needs a url redis://NAME/0 or rediss://NAME/0 with the primary's name")
         place = rest.partition("/")[0].rpartition("@")[2]
         if not _SERVICE.fullmatch(place) or "?" in rest:
             raise ValueError(
                 "with redis.sentinels the url has the primary's name in place of host and port: redis://mymaster/0"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_authorities(self) -> Self:
+        if self.ca_file and not self.url.get_secret_value().startswith("rediss://"):
+            raise ValueError("redis.ca_file needs a url rediss://: without TLS no certificate is checked")
         return self
 
     @field_validator("url")
