@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,9 +28,14 @@ class HostRole:
     roles: Roles
     name: str
 
-    def restart(self) -> int:
-        """Stop it by SIGTERM, and start it again with the same settings; the status with which it ended."""
-        status = self.role.terminate(120.0)
+    def restart(self, meanwhile: Callable[[], object]) -> int:
+        """Stop it by SIGTERM, and start it again with the same settings; the status with which it ended.
+
+        ``meanwhile`` is called after the signal.
+        """
+        self.role.process.terminate()
+        meanwhile()
+        status = self.role.wait()
         self.role = self.roles.start(self.name)
         return status
 

@@ -190,7 +190,6 @@ def stop_on_signals(server: BoundedServer) -> Iterator[None]:
     """
 
     def stop(number: int, frame: object) -> None:
-        logger.info("%s: stopping", signal.Signals(number).name)
         server.stop()
 
     handled = (signal.SIGTERM, signal.SIGINT)

@@ -11,7 +11,7 @@ from tests.support.hosts import HostRole, Hosts
 from tests.support.load_of_pages_and_reports import Messages, Pages, balancer
 from tests.support.receivers import free_port
 from tests.support.studies import a_study
-from tests.support.tcp_proxy import ADDRESS, running, states
+from tests.support.tcp_proxy import ADDRESS, checks, running, states
 from tests.support.wait import wait_for
 from triage.security.database_users import DatabaseUsers
 from triage.security.roles import Role
@@ -27,6 +27,11 @@ DRAIN_S = 5.0
 
 def all_are_asked(folder: Path) -> None:
     wait_for(lambda: states(folder) == ["UP"] * 4, "all four to be seen by HAProxy", 120.0)
+
+
+def one_is_draining(folder: Path) -> None:
+    """One that answers that it is not ready: of one that has ended HAProxy would say that it cannot connect."""
+    wait_for(lambda: "L7STS" in checks(folder), "one that says that it is not ready")
 
 
 @pytest.mark.timeout(1200)  # it waits for states; a busy machine takes its time
@@ -61,7 +66,7 @@ def test_each_is_restarted_while_requests_and_messages_come(hosts: Hosts, tmp_pa
             for each in [*webs, *reports.values()]:
                 pages.some()
                 messages.some()
-                assert each.restart() == 0
+                assert each.restart(lambda: one_is_draining(tmp_path)) == 0
                 all_are_asked(tmp_path)
             pages.some()
             messages.some()

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 from collections.abc import Mapping
 from contextlib import suppress
+from types import FrameType
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -79,7 +81,7 @@ class BoundedServer(uvicorn.Server):
                 self._loop.call_soon_threadsafe(self._wake.set)
 
     def stop(self) -> None:
-        """End when the time of the drain is over. Called by the handler of a signal."""
+        """End when the time of the drain is over. Called by the handler of a signal; a second call changes nothing."""
         if self.is_draining:
             return
         self.is_draining = True
@@ -87,6 +89,12 @@ class BoundedServer(uvicorn.Server):
             self.should_exit = True
             return
         self._loop.call_soon_threadsafe(self._drain)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop at a signal, in the place of uvicorn's own handler, which would end at once."""
+        logger.info("%s: stopping", signal.Signals(sig).name)
+        self._captured_signals.append(sig)
+        self.stop()
 
     def _drain(self) -> None:
         for each in self.server_state.connections:
@@ -96,7 +104,6 @@ class BoundedServer(uvicorn.Server):
 
     async def main_loop(self) -> None:
         """Wait for the end, and renew the header Date while a connection is open."""
-        self._loop = asyncio.get_running_loop()
         while not await self.on_tick(0):
             self._wake.clear()
             if self._exits:  # set in between
@@ -106,7 +113,8 @@ class BoundedServer(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start to accept connections at ``sockets``."""
-        asyncio.get_running_loop().set_exception_handler(_unhandled)
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(_unhandled)
         await super().startup(sockets=[])
         self._accepting = [asyncio.create_task(self._accept_at(port)) for port in sockets or ()]
 
