@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +11,6 @@ import click
 import numpy as np
 
 from training.commands.options import FILE, FOLDER
-from training.data.cases import TrainingCase, read_cases
 from training.errors import TrainingError
 from training.studies.judged import (
     ScoredImages,
@@ -23,6 +22,7 @@ from training.studies.judged import (
     recalibrated_on_other_folds,
 )
 from triage.model.card import load_card
+from triage.validation.cohort.manifest import ManifestError, Row, read_manifest
 
 
 @click.command("judge")
@@ -58,22 +58,28 @@ def judge(
 def _scored(path: Path, manifest: Path, finding: str) -> ScoredImages:
     with path.open(newline="", encoding="utf-8") as file:
         given = {row["image"].rpartition("/")[2]: _probability(row, finding) for row in csv.DictReader(file)}
-    column = f"label:{finding}" if finding else "label"
-    cases = [case for case in read_cases([manifest]) if given.get(case.image.name) and _label(case, column)]
-    if not cases:
-        raise TrainingError(f"no image of {manifest} has a score in {path} and a label in {column!r}")
+    rows = [row for row in _rows(manifest) if given.get(row.image.name) and _label(row, finding) is not None]
+    if not rows:
+        raise TrainingError(f"no image of {manifest} has a score in {path} and a label of {finding or 'the model'}")
     return ScoredImages(
-        names=tuple(case.image.name for case in cases),
-        patients=tuple(case.patient for case in cases),
-        views=tuple(case.view for case in cases),
-        folds=tuple(-1 if case.fold is None else case.fold for case in cases),
-        labels=np.array([float(_label(case, column)) for case in cases]),
-        logits=logits_of(given, [case.image.name for case in cases]),
+        names=tuple(row.image.name for row in rows),
+        patients=tuple(row.patient for row in rows),
+        views=tuple(row.view for row in rows),
+        folds=tuple(-1 if row.fold is None else row.fold for row in rows),
+        labels=np.array([float(_label(row, finding) or 0) for row in rows]),
+        logits=logits_of(given, [row.image.name for row in rows]),
     )
 
 
-def _label(case: TrainingCase, column: str) -> str:
-    return case.columns.get(column, "")
+def _rows(manifest: Path) -> Sequence[Row]:
+    try:
+        return read_manifest(manifest)
+    except ManifestError as error:
+        raise TrainingError(str(error)) from error
+
+
+def _label(row: Row, finding: str) -> int | None:
+    return row.labels.get(finding) if finding else row.label
 
 
 def _probability(row: Mapping[str, str], finding: str) -> str:

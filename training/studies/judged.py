@@ -119,21 +119,22 @@ def fitted(logits: Doubles, targets: Doubles, weights: Doubles) -> Doubles:
 
     A row whose classes are wholly apart has no finite fit, and what comes back for it is NaN.
     """
-    inputs = np.stack([logits, np.ones_like(logits)], axis=1)
-    found = np.tile([1.0, 0.0], (len(weights), 1))
-    for _ in range(STEPS):
-        expected = _sigmoid(found @ inputs.T)
-        gradient = (weights * (targets - expected)) @ inputs
-        curvature = np.einsum("bn,ni,nj->bij", weights * expected * (1 - expected), inputs, inputs)
-        found = found + _solved(curvature, gradient)
-    return found
+    middle, spread = float(logits.mean()), float(logits.std()) or 1.0
+    inputs = np.stack([(logits - middle) / spread, np.ones_like(logits)], axis=1)
+    found = np.zeros((len(weights), 2))
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        for _ in range(STEPS):
+            expected = _sigmoid(found @ inputs.T)
+            gradient = (weights * (targets - expected)) @ inputs
+            curvature = np.einsum("bn,ni,nj->bij", weights * expected * (1 - expected), inputs, inputs)
+            found = found + _solved(curvature, gradient)
+    return np.stack([found[:, 0] / spread, found[:, 1] - found[:, 0] * middle / spread], axis=1)
 
 
 def _solved(curvature: Doubles, gradient: Doubles) -> Doubles:
     determinant = curvature[:, 0, 0] * curvature[:, 1, 1] - curvature[:, 0, 1] ** 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        first = (curvature[:, 1, 1] * gradient[:, 0] - curvature[:, 0, 1] * gradient[:, 1]) / determinant
-        second = (curvature[:, 0, 0] * gradient[:, 1] - curvature[:, 0, 1] * gradient[:, 0]) / determinant
+    first = (curvature[:, 1, 1] * gradient[:, 0] - curvature[:, 0, 1] * gradient[:, 1]) / determinant
+    second = (curvature[:, 0, 0] * gradient[:, 1] - curvature[:, 0, 1] * gradient[:, 0]) / determinant
     return np.stack([first, second], axis=1)
 
 
