@@ -112,12 +112,12 @@ def table(queue: Queue, runs: Sequence[str], how: Comparison = PLAIN) -> list[Li
 def pairs(queue: Queue, runs: Sequence[str], how: Comparison = PLAIN) -> list[PairOfRuns]:
     """Compare every two of the runs that have a finished fold; P values are adjusted over all these pairs."""
     there = [(run, found) for run in runs if (found := _finished(queue, run, None, how.question)) is not None]
-    found = [
+    compared = [
         PairOfRuns(first, second, **_against(base, outputs, how))
         for (first, outputs), (second, base) in combinations(there, 2)
     ]
-    adjusted = how.adjusted([pair.p_value for pair in found])
-    return [PairOfRuns(**{**vars(pair), "adjusted": p}) for pair, p in zip(found, adjusted, strict=True)]
+    adjusted = how.adjusted([pair.p_value for pair in compared])
+    return [PairOfRuns(**{**vars(pair), "adjusted": p}) for pair, p in zip(compared, adjusted, strict=True)]
 
 
 def _finished(
