@@ -116,11 +116,18 @@ def performances(
 
 
 def distribution(chests: Chests) -> Distribution:
-    """Return the distances of training images, each to those of other patients, and the limit by them."""
+    """Return the distances of training images, each to those of other patients, and the limit by them.
+
+    The share refused of each class, and of RSNA's where it is known, is of the run's own rows.
+    """
     distances = out_of_fold(chests.images, [case.patient for case in chests.cases])
     limit = round(float(np.percentile(distances, LIMIT_PERCENTILE)), 4)
+    own = np.arange(len(chests.cases)) < chests.own
     groups = {"all": np.ones(len(chests.cases), dtype=bool)}
-    groups |= {"positive": chests.labels > 0.5, "negative": chests.labels < 0.5}
+    groups |= {"positive": own & (chests.labels > 0.5), "negative": own & (chests.labels < 0.5)}
+    classes = np.array([case.columns.get("rsna_class", "") for case in chests.cases])
+    groups |= {f"RSNA's {name}": own & (classes == name) for name in sorted(set(classes[own]) - {""})}
+    groups |= {"further chests": ~own}
     for view in sorted({case.view for case in chests.cases} - {""}):
         groups[view] = np.array([case.view == view for case in chests.cases])
     refused = distances > limit

@@ -144,11 +144,15 @@ def apart_cases(run: TrainingRun, manifest: Path, splits: Sequence[str]) -> list
 
 @dataclass(frozen=True, eq=False)
 class Chests:
-    """Images of chests for the distance: rows, cached images (n, s, s), and labels (n,)."""
+    """Images of chests for the distance: rows, cached images (n, s, s), and labels (n,).
+
+    The first ``own`` are rows of the run; the labels of the others may be of another definition.
+    """
 
     cases: list[TrainingCase]
     images: Bytes
     labels: Floats
+    own: int
 
 
 def chests_of(run: TrainingRun, more: Sequence[Path]) -> Chests:
@@ -157,9 +161,9 @@ def chests_of(run: TrainingRun, more: Sequence[Path]) -> Chests:
     cases = [case for case in run.source.cases() if case.patient in seen]
     labels = target_matrix(cases, run.config.targets)[:, 0]
     known = [case for case, label in zip(cases, labels, strict=True) if not np.isnan(label)]
-    images = {case.image.resolve() for case in known}
+    images, own = {case.image.resolve() for case in known}, len(known)
     known += [case for case in RunSources(tuple(more)).cases() if case.image.resolve() not in images] if more else []
     if len(known) * 4 // 5 <= COMPONENTS:
         raise TrainingError(f"{len(known)} images are too few for the distance of chests: give more with --chests")
     stored = load(known, run.config.input.spec(), run.cache)
-    return Chests(known, stored, target_matrix(known, run.config.targets)[:, 0])
+    return Chests(known, stored, target_matrix(known, run.config.targets)[:, 0], own)

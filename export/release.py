@@ -35,7 +35,7 @@ from training.files import digest
 from training.runs.devices import Process
 from training.runs.run import TrainingRun, load_network
 from training.runs.test_set_looks import TestSet, look, looks_at
-from training.runs.training_images import IMAGES, read_images
+from training.runs.training_images import IMAGES, as_list, names_of, read_images
 from triage.model.card import (
     CARD,
     WEIGHTS,
@@ -107,7 +107,8 @@ def release(
         checked = _check_graph(candidate, staging / WEIGHTS)
         patients = "".join(f"{patient}\n" for patient in fields.public_patients(run.learnt_from))
         (staging / PATIENTS).write_text(patients, encoding="utf-8")
-        (staging / IMAGES).write_text("".join(f"{name}\n" for name in read_images(run.folder)), encoding="utf-8")
+        learnt_from = {*read_images(run.folder), *names_of(candidate.chests.cases)}
+        (staging / IMAGES).write_text(as_list(learnt_from), encoding="utf-8")
         card = _card(candidate, folder.name, staging, checked)
         (staging / CARD).write_text(json.dumps(card.model_dump(mode="json"), indent=1) + "\n", encoding="utf-8")
     return load_card(folder)

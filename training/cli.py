@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from training.commands.damage import damage
+from training.commands.judge import judge
 from training.commands.label_reports import label_reports
 from training.commands.options import FILE, MessageCommand, TrainingRunOptions, device_option, fold_option, run_options
 from training.commands.orientation import orientation
@@ -100,6 +101,7 @@ for _command in (
     split_by_appearance_command,
     damage,
     with_reader,
+    judge,
     *COMMANDS,
 ):
     main.add_command(_command)

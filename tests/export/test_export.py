@@ -305,14 +305,19 @@ def test_a_centred_model_is_equally_good_on_both_sides_of_a_half(trained: Traine
     assert not np.allclose(found["cam"].mean((1, 2)) + bias, found["logit"], atol=1e-4)
 
 
-def test_every_training_image_is_listed_by_its_bytes(trained: Trained) -> None:
+def test_every_image_that_weights_or_distance_learnt_from_is_listed_by_its_bytes(trained: Trained) -> None:
     assert export(trained, "run", "listed").exit_code == 0
     card = load_card(trained.folder / "models" / "listed")
     assert card.training.images_file == "training_images.txt"
     listed = (trained.folder / "models" / "listed" / "training_images.txt").read_text().split()
-    learnt = set(TrainingRun.open(trained.folder / "run").training_patients)
-    cases = [case for case in TrainingRun.open(trained.folder / "run").source.cases() if case.patient in learnt]
+    run = TrainingRun.open(trained.folder / "run")
+    learnt = {*run.training_patients, *run.validation_patients}
+    cases = [case for case in run.source.cases() if case.patient in learnt]
     assert set(listed) == {sha256(case.image.read_bytes()).hexdigest() for case in cases}
+    assert card.distribution is not None
+    refusals = card.distribution.refusals
+    assert refusals["positive"].n + refusals["negative"].n == refusals["all"].n == len(cases)
+    assert "further chests" not in refusals
 
 
 def test_calibration_brings_scores_back_that_were_stretched() -> None:

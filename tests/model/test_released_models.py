@@ -13,10 +13,12 @@ from click.testing import CliRunner
 from training.commands.prepare import prepare
 from training.data.cases import TrainingCase, read_cases
 from triage.model.card import ModelCard, load_cards
-from triage.statistics.intervals import auc_within, exact_interval, patient_bootstrap
+from triage.statistics.intervals import auc, auc_within, exact_interval, patient_bootstrap
+from triage.validation.cohort.manifest import Row, read_manifest
 
 ROOT = Path(__file__).parents[2]
 OUT_OF_FOLD = ROOT / "docs" / "results" / "runs" / "rsna-adult"
+LOOK = ROOT / "docs" / "validation" / "rsna-adult-on-nih-expert"
 
 
 @pytest.fixture(scope="module")
@@ -82,6 +84,42 @@ def test_the_figures_of_adults_are_those_of_the_scores_out_of_fold(
     for name, right in (("sensitivity at 0.5", called[positive]), ("specificity at 0.5", ~called[~positive])):
         assert stated[name].n == len(right)
         assert_figure(stated[name], float(right.mean()), exact_interval(int(right.sum()), len(right)))
+
+
+@pytest.mark.parametrize("finding", ["abnormal", "lung_opacity"])
+def test_the_figures_of_the_look_are_those_of_the_scores_that_were_kept(
+    cards: dict[str, ModelCard], triage_data: Path, tmp_path: Path, finding: str
+) -> None:
+    manifest = tmp_path / "expert.csv"
+    source = ["--source", str(triage_data / "nih-chestxray14"), "--out", str(manifest)]
+    chosen = ["--part", "expert", "--validation", "0", "--keep-paper-test", "--ages", "adults"]
+    assert CliRunner().invoke(prepare, ["nih-sample", *chosen, *source]).exit_code == 0
+    labels = {row.image.name: is_positive_row(row, finding) for row in read_manifest(manifest) if row.split == "expert"}
+    kept = {row["image"]: score_of(row["findings"], finding) for row in table(LOOK / "predictions.csv")}
+    assert kept.keys() < labels.keys(), "some are of patients who trained it"
+    (stated,) = (
+        each.figures
+        for described in cards["rsna-adult"].findings
+        for each in described.performance
+        if described.name == finding and each.cohort == "NIH expert part, 274 adults"
+    )
+    called = {name: score >= 0.5 for name, score in kept.items()}
+    for figure, of, right in (("sensitivity at 0.5", 1, True), ("specificity at 0.5", 0, False)):
+        found = [called[name] == right for name in kept if labels[name] == of]
+        assert stated[figure].n == len(found)
+        assert_figure(stated[figure], sum(found) / len(found), exact_interval(sum(found), len(found)))
+    expected = auc(np.array([labels[name] for name in kept]), np.array(list(kept.values())))
+    assert stated["auc"].value == pytest.approx(expected, abs=1e-4)
+
+
+def is_positive_row(row: Row, finding: str) -> int:
+    """Return the label of a finding in a row of the NIH sample."""
+    return row.label if finding == "abnormal" else row.labels[finding]
+
+
+def score_of(findings: str, finding: str) -> float:
+    """Return a finding's score of ``NAME=SCORE@THRESHOLD|...``."""
+    return float(dict(each.partition("=")[::2] for each in findings.split("|"))[finding].partition("@")[0])
 
 
 def is_positive(case: TrainingCase, finding: str) -> float:

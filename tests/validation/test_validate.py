@@ -31,6 +31,7 @@ from triage.validation.cohort.manifest import Row, write_manifest
 from triage.validation.cohort.provenance import Provenance, manifest_digest, write_provenance
 from triage.validation.measures import bars
 from triage.validation.report import plots
+from triage.validation.report.card_page import card_page
 from triage.validation.report.report import render
 from triage.validation.scores import predictions
 from triage.validation.scores.predictions import PredictionsError, read_predictions
@@ -454,6 +455,12 @@ def test_scores_out_of_fold_are_measured_instead_and_said_to_be(tmp_path: Path, 
     assert found["image"]["auc"]["assessed"]["intervals"]["pairs"][0] < 0.7  # six against six say little
     assert found["folds"]["folds"] == 3
     assert "oof.json" in " ".join(found["warnings"])
+    said = (tmp_path / "out" / "report.html").read_text()
+    assert "is not measured here: scores were given" in said and "Of 100 images it assesses" not in said
+    assert "| not measured: scores alone |" in card_page(load_card(models / "tiny-adult"), [found])
+    asked = ("--scores", str(tmp_path / "oof.json"), "--require", "coverage_lower>=0.1")
+    refused = run(models / "tiny-adult", path, tmp_path / "asked", *asked)
+    assert refused.exit_code == 78 and "not measured from given --scores" in refused.output
 
 
 def test_a_file_of_another_cohort_is_refused_before_any_scoring(tmp_path: Path, models: Path, manifest: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -14,7 +15,7 @@ from training.studies.confusion import markdown as matrices
 from training.studies.course import course_of
 from training.studies.course import markdown as courses
 from training.studies.plan import load_plan
-from training.studies.plan_results import markdown, measure, table
+from training.studies.plan_results import Comparison, markdown, measure, pairs, pairs_markdown, table
 from training.studies.plan_scores import Question, scores_of_run
 from training.studies.plots import save
 from training.studies.queue import Queue, harvest, work
@@ -72,6 +73,18 @@ def harvest_command(options: PlanOptions) -> None:
         click.echo(str(path.relative_to(queue.kept)))
 
 
+@dataclass(frozen=True)
+class OutcomeOptions:
+    """Options of ``outcome`` beyond the plan's."""
+
+    runs: tuple[str, ...]
+    tests: int
+    output: str
+    only: list[tuple[str, str]]
+    within_folds: bool
+    every_pair: bool
+
+
 @click.command("outcome")
 @_plan_command
 @click.argument("runs", nargs=-1, required=True)
@@ -80,14 +93,19 @@ def harvest_command(options: PlanOptions) -> None:
 @click.option(
     "--only", multiple=True, callback=_pairs, help="COLUMN=VALUE: only images with this value; may be repeated."
 )
-def outcome_command(
-    options: PlanOptions, runs: tuple[str, ...], tests: int, output: str, only: list[tuple[str, str]]
-) -> None:
+@click.option("--within-folds", is_flag=True, help="Order no image against one of another fold's network.")
+@click.option("--pairs", "every_pair", is_flag=True, help="Compare every two of RUNS as well, P values over all pairs.")
+def outcome_command(options: PlanOptions, **asked: Any) -> None:
     """Print a table of RUNS of PLAN: each against the first, on the images that both scored out of fold.
 
     A run may be a mean: base+base-seed-10+base-seed-20.
     """
-    click.echo(markdown(table(options.queue(), runs, tests, _question(output, only))), nl=False)
+    chosen = OutcomeOptions(**asked)
+    how = Comparison(chosen.tests, _question(chosen.output, chosen.only), chosen.within_folds)
+    queue = options.queue()
+    click.echo(markdown(table(queue, chosen.runs, how)), nl=False)
+    if chosen.every_pair:
+        click.echo("\n" + pairs_markdown(pairs(queue, chosen.runs, how)), nl=False)
 
 
 @click.command("confusion")

@@ -15,6 +15,7 @@ from training.prepare.cohort import CohortKind, PreparedCohort, PrepareError, co
 from training.prepare.files import TableRow, find_file, is_present, read_table, sex, stem, years
 from training.prepare.nih_table import TERMS
 from training.prepare.options import DrawOptions
+from training.prepare.rsna import OPACITY
 from triage.validation.cohort.manifest import Row
 
 COLUMNS = (
@@ -104,6 +105,7 @@ def _row(record: TableRow, image: Path) -> Row:
         sex=sex(record["sex"]),
         source="nih-chestxray14",
         columns={"part": part, "picture": f"nih:{stem(image.name)}"} | {name: record[name] for name in KEPT_COLUMNS},
+        labels={"lung_opacity": int(record["rsna_class"] == OPACITY)} if record["rsna_class"] else {},
     )
 
 

@@ -20,12 +20,22 @@ IMAGES = "training_images.txt"
 
 def write_images(folder: Path, training: Iterable[TrainingCase], earlier: Iterable[str]) -> None:
     """Write the list of ``training`` and of ``earlier`` runs, one a line. Raises TrainingError for a missing image."""
-    found = {*earlier}
-    for case in training:
+    write_text(folder / IMAGES, as_list({*earlier, *names_of(training)}))
+
+
+def names_of(cases: Iterable[TrainingCase]) -> set[str]:
+    """Return the SHA-256 of each image file, and the public names of pictures."""
+    found = set()
+    for case in cases:
         found.add(digest(case.image))
         if case.picture.partition(":")[0] in PUBLIC_COHORTS:
             found.add(case.picture)
-    write_text(folder / IMAGES, "".join(f"{name}\n" for name in sorted(found)))
+    return found
+
+
+def as_list(names: Iterable[str]) -> str:
+    """Return the text of a list, one name a line."""
+    return "".join(f"{name}\n" for name in sorted(names))
 
 
 def read_images(folder: Path) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from training.errors import TrainingError
 from training.studies.common_images import on_common_images
 from training.studies.plan import Job, RunPlan
 from training.studies.queue import Queue, prepared
-from triage.statistics.intervals import auc_within
+from triage.statistics.intervals import auc_within, mean_and_sd
 
 Doubles = npt.NDArray[np.float64]
 
@@ -53,6 +53,12 @@ class OutputScores:
     def within(self) -> float:
         """AUC within view."""
         return auc_within(self.labels, self.logits, self.views)
+
+    @property
+    def folds_mean_and_sd(self) -> tuple[float, float]:
+        """Mean and standard deviation over folds of the AUC within view; NaN for the latter with one fold."""
+        each = [part.within for part in self.of_folds()]
+        return mean_and_sd(each) if len(each) > 1 else (each[0], float("nan"))
 
     def of_folds(self) -> list[OutputScores]:
         """Return the scores of each fold."""

@@ -40,7 +40,7 @@ def validate(
     """
     from triage.validation.report.report import write_report
 
-    required = [bars.parse(text) for text in request.require]
+    required = bars.parse_all(request.require, scores_given=request.scores is not None)
     check_files(request)
     folder = request.model.resolve()
     scoring = Scoring(folder, load_card(folder), policy, compute, request.any_age)

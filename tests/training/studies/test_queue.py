@@ -8,9 +8,11 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -23,7 +25,7 @@ from training.studies.confusion import markdown as matrices
 from training.studies.course import course_of
 from training.studies.course import markdown as courses
 from training.studies.plan import CohortPlan, Job, Plan, RunPlan, StepPlan
-from training.studies.plan_results import markdown, measure, table
+from training.studies.plan_results import Comparison, markdown, measure, pairs, pairs_markdown, table
 from training.studies.plan_scores import Question, scores_of_run
 from training.studies.queue import PID, STOP, Queue, claim, harvest, work
 from triage.validation.cohort.manifest import Row, read_manifest, write_manifest
@@ -167,13 +169,29 @@ def test_patients_who_are_to_be_left_out_are(queue: Queue, monkeypatch: pytest.M
 
 def test_the_outcome_compares_on_the_images_that_both_scored(queue: Queue, trained: list[Job]) -> None:
     work(queue, by_name)
-    base, better, worse, worst = table(queue, KINDS, 10)
+    base, better, worse, worst = table(queue, KINDS, Comparison(tests=10))
     assert (base.images, worst.images, base.difference) == (24, 12, None)
     assert better.within == 1.0 and better.within > base.within > worse.within > worst.within
     assert better.difference == pytest.approx(better.within - base.within)
     assert worse.difference is not None and worse.difference < 0 and worse.difference_ci95 is not None
     assert worse.adjusted == pytest.approx(min(1.0, worse.p_value * 9), rel=0.2) or worse.adjusted == 1.0
     assert "| `worst` | 0 | 12 |" in markdown([base, better, worse, worst])
+
+
+def test_folds_of_other_scales_are_compared_within_them_and_every_two_runs(queue: Queue, trained: list[Job]) -> None:
+    work(queue, by_name)
+    lifted = scores_of_run(queue, "better")
+    lifted = replace(lifted, logits=lifted.logits + 100 * np.array(lifted.folds))
+    pooled, folded = Comparison().auc(lifted), Comparison(within_folds=True).auc(lifted)
+    assert pooled < folded == 1.0, "the second fold's scores are above all of the first's"
+    assert lifted.folds_mean_and_sd == (1.0, 0.0)
+    found = pairs(queue, KINDS, Comparison(within_folds=True))
+    assert [(pair.first, pair.second) for pair in found] == list(combinations(KINDS, 2))
+    assert all(pair.adjusted >= pair.p_value for pair in found)
+    base, better, *_ = table(queue, KINDS, Comparison(within_folds=True))
+    assert found[0].difference == pytest.approx(base.within - better.within)
+    said = pairs_markdown(found)
+    assert said.startswith("| run | less |") and "| `base` | `better` | " in said
 
 
 def test_several_runs_are_asked_together_on_the_images_that_all_scored(queue: Queue, trained: list[Job]) -> None:
@@ -184,7 +202,7 @@ def test_several_runs_are_asked_together_on_the_images_that_all_scored(queue: Qu
     means = dict(zip(base.pictures, (base.logits + better.logits[order]) / 2, strict=True))
     assert both.logits == pytest.approx([means[picture] for picture in both.pictures])
     assert set(scores_of_run(queue, "base+worst").folds) == {0}
-    first, mean = table(queue, ("base", "base+better"), 0)
+    first, mean = table(queue, ("base", "base+better"))
     assert mean.run == "base+better" and mean.within > first.within
 
 

@@ -94,7 +94,8 @@ def _print(metrics: MetricsRecord) -> None:
     console = Console()
     image, point = metrics["image"], metrics["image"]["points"][0]
     table = Table("per image, worst case", "value", "95 %", title=None)
-    figures = {"coverage": image["coverage"], "AUC": image["auc"]["worst_case"]}
+    coverage = "share with a given score" if metrics["model"]["scores_given_by"] else "coverage"
+    figures = {coverage: image["coverage"], "AUC": image["auc"]["worst_case"]}
     figures |= {f"{name} at {point['name']}": figure for name, figure in point["worst_case"]["figures"].items()}
     for name, figure in figures.items():
         table.add_row(name, _number(figure["value"]), _bounds(figure))

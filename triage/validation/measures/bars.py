@@ -54,6 +54,15 @@ class BarResult:
     holds: bool
 
 
+def parse_all(texts: Sequence[str], *, scores_given: bool) -> list[Bar]:
+    """Parse the bars of a validation. Raises BarError, also for coverage where ``scores_given`` tell of no refusal."""
+    found = [parse(text) for text in texts]
+    for bar in found:
+        if scores_given and bar.name == "coverage":
+            raise BarError(f"--require {bar.text}: what a model refuses is not measured from given --scores")
+    return found
+
+
 def parse(text: str) -> Bar:
     """Parse a bar as it is written on the command line. Raises BarError."""
     found = _FORM.fullmatch(text.strip())

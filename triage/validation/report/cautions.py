@@ -48,7 +48,8 @@ def _of_model(metrics: MetricsRecord, card: ModelCard) -> Iterator[str]:
     if metrics["model"]["scores_given_by"]:
         yield (
             f"The scores were read from {metrics['model']['scores_given_by']} and not made with the model file: "
-            "measured is what made them (out of fold: networks that never saw the patient), not the file that ships."
+            "measured is what made them (out of fold: networks that never saw the patient), not the file that ships. "
+            "What the model would refuse is not measured by them."
         )
     overlap = metrics["cohort"]["images_of_training_patients"]
     if overlap and metrics["pointing_game"] and metrics["pointing_game"]["findings"]:
