@@ -14,6 +14,7 @@ from training.data.cases import TrainingCase
 from training.data.images import Bytes, load
 from training.data.targets import target_matrix
 from training.errors import TrainingError
+from training.runs.cross_validation import folds_of
 from training.runs.devices import Process
 from training.runs.run import RunSources, TrainingRun
 from training.runs.scores import PREDICTIONS, RunScores, figures
@@ -106,6 +107,8 @@ def judge_by(run: TrainingRun, folds: TrainingRun) -> HeldOutScores:
     if averaged_seeds(run) != averaged_seeds(folds):
         raise TrainingError(f"{folds.folder} and {run.folder} are not means over the same seeds")
     scored = RunScores.read(folds.folder / PREDICTIONS)
+    if lacking := sorted(folds_of(folds.source, folds.config) - set(scored.folds)):
+        raise TrainingError(f"{folds.folder} lacks fold {lacking[0]}: train it too, the recipe is judged by all folds")
     how = "each image scored by a network of the same recipe that did not see its patient"
     approximate = "what ships is one network that was trained on all of these patients"
     return HeldOutScores(scored, _cases_of(scored, folds.source.cases()), how, approximate)

@@ -416,7 +416,8 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
     cohort = write_cohort(tmp_path, 64, name="nih")
     config = Config.model_validate({**TINY, "schedule": {**TINY["schedule"], "epochs": 2, "choose": "last"}})
     folds = config.changed({"data.folds": 2})
-    cross_validate(RunSpec(folds, RunSources((cohort,)), tmp_path / "folds", tmp_path / "cache"), CPU)
+    judging = RunSpec(folds, RunSources((cohort,)), tmp_path / "folds", tmp_path / "cache")
+    cross_validate(judging, CPU, only=(1,))
     train(RunSpec(folds.changed({"data.carve": 0}), RunSources((cohort,)), tmp_path / "all", tmp_path / "cache"), CPU)
     card = tmp_path / "card.toml"
     card.write_text(CARD)
@@ -425,6 +426,9 @@ def test_one_network_trained_on_everybody_is_judged_by_the_folds_of_its_recipe(t
         names = [str(tmp_path / run), "--judge-by", str(tmp_path / judges), "--card", str(card)]
         return CliRunner().invoke(main, [*names, "-o", str(tmp_path / "model"), "--calibration", "none"])
 
+    refused = export("all", "folds")
+    assert refused.exit_code == 1 and "lacks fold 0" in refused.output
+    cross_validate(judging, CPU, only=(0,))  # fold by fold, as a plan trains them
     done = export("all", "folds")
     assert done.exit_code == 0, done.output
     written = load_card(tmp_path / "model")

@@ -54,9 +54,12 @@ def test_finished_folds_are_not_trained_again_and_missing_ones_are(tmp_path: Pat
     run_folds(tmp_path, manifest, (1,))
     first = (tmp_path / "cv" / "fold1" / WEIGHTS).stat().st_mtime_ns
     assert not (tmp_path / "cv" / "fold0").exists()
-    scored = run_folds(tmp_path, manifest)
+    run_folds(tmp_path, manifest, (2,))
+    assert set(RunScores.read(tmp_path / "cv" / PREDICTIONS).folds) == {1, 2}
+    scored = run_folds(tmp_path, manifest, (0,))
     assert (tmp_path / "cv" / "fold1" / WEIGHTS).stat().st_mtime_ns == first
-    assert set(scored.folds) == {0, 1, 2}
+    assert list(dict.fromkeys(scored.folds)) == [0, 1, 2] and len(set(scored.images)) == 48
+    assert json.loads((tmp_path / "cv" / "metrics.json").read_text())["folds"].keys() == {"mean", "sd", "each"}
     with pytest.raises(TrainingError, match=r"there is no fold 7; there are \[0, 1, 2\]"):
         run_folds(tmp_path, manifest, (7,))
 
