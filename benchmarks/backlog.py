@@ -24,7 +24,7 @@ from statistics import median
 import numpy as np
 import numpy.typing as npt
 from figures import lower, report
-from idle import family, role, taken
+from idle import spent
 from latency import study
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
@@ -105,7 +105,7 @@ class Cost:
 def tags(service: Service, spool: Spool, studies: int) -> tuple[Cost, dict[str, float]]:
     """Return the cost from now until every study is tagged and the inbox is empty; processor seconds of each role."""
     assert service.process is not None
-    before = by_role(service.process.pid)
+    before = spent(service.process.pid)
     began, deadline = time.perf_counter(), time.monotonic() + _TIMEOUT_S
     while next(iter(spool.waiting()), None) is not None:
         assert service.process is not None
@@ -113,22 +113,13 @@ def tags(service: Service, spool: Spool, studies: int) -> tuple[Cost, dict[str, 
             raise SystemExit(f"not all studies were tagged; the log is in {service.folder}/log")
         time.sleep(0.05)
     took = time.perf_counter() - began
-    after = by_role(service.process.pid)
+    after = spent(service.process.pid)
     roles = {name: seconds - before.get(name, 0.0) for name, seconds in after.items()}
     decided = [decision["tag"] for decision in spool.decisions()]
     if len(decided) != studies:
         raise SystemExit(f"{len(decided)} studies have a decision, not {studies}")
     print("tags:", {tag: decided.count(tag) for tag in sorted(set(decided))})
     return Cost(took, sum(roles.values())), roles
-
-
-def by_role(pid: int) -> dict[str, float]:
-    """Return the processor seconds of a service's processes so far, by their role."""
-    found: dict[str, float] = {}
-    for process in family(pid):
-        name = role(process)
-        found[name] = found.get(name, 0.0) + taken(process)[0]
-    return found
 
 
 def bare_session(folder: Path, model_input: FloatImage, studies: int) -> Cost:

@@ -25,6 +25,7 @@ SETTLE_S = 15.0  # the work that follows a start
 CPU_BAR = 0.005  # of one core
 MEMORY_BAR_MB = 350.0
 START_BAR_S = 4.0
+_CPUCLOCK_SCHED = 2  # of Linux: the nanoseconds of all threads
 _IMPORTS = "import triage.model.onnx_runtime, cv2, pydicom"
 
 
@@ -82,13 +83,41 @@ def role(process: psutil.Process) -> str:
 
 
 def taken(process: psutil.Process) -> tuple[float, int]:
-    """Return the CPU seconds of a process, to the nanosecond, and how often its threads gave up the processor."""
-    seconds, switches = 0.0, 0
-    for thread in Path(f"/proc/{process.pid}/task").iterdir():
-        seconds += int((thread / "schedstat").read_text().split()[0]) / 1e9
+    """Return the CPU seconds of a process, ended threads too, and how often its threads gave up the processor.
+
+    Raises psutil.NoSuchProcess for one that has ended.
+    """
+    try:
+        seconds = time.clock_gettime(_processor_clock(process.pid))
+        threads = list(Path(f"/proc/{process.pid}/task").iterdir())
+    except OSError as error:
+        raise psutil.NoSuchProcess(process.pid) from error
+    return seconds, sum(map(_switches, threads))
+
+
+def _processor_clock(pid: int) -> int:
+    """Return the clock of a process's processor time, as clock_getcpuclockid of the C library makes it."""
+    return (~pid << 3) | _CPUCLOCK_SCHED
+
+
+def _switches(thread: Path) -> int:
+    """Return how often a thread gave up the processor; 0 for one that has ended since it was listed."""
+    try:
         status = (thread / "status").read_text()
-        switches += int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-    return seconds, switches
+    except OSError:
+        return 0
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
+def spent(pid: int) -> dict[str, float]:
+    """Return the processor seconds of a service's processes so far, by their role; those that ended are left out."""
+    found: dict[str, float] = defaultdict(float)
+    for process in family(pid):
+        try:
+            found[role(process)] += taken(process)[0]
+        except psutil.NoSuchProcess:
+            continue
+    return dict(found)
 
 
 def turn(seconds: float) -> Turn:
@@ -106,13 +135,13 @@ def turn(seconds: float) -> Turn:
         began = time.monotonic()
         time.sleep(seconds)
         took = time.monotonic() - began
+        if {process.pid for process in family(service.process.pid)} != set(before):
+            raise SystemExit("a process ended or was started meanwhile: this was not idle")
         for process in processes:
             (cpu, switches), (cpu_before, before_switches) = taken(process), before[process.pid]
             each = Used(1, (cpu - cpu_before) / took, (switches - before_switches) / took)
             each.pss = process.memory_full_info().pss
             result.roles[role(process)].add(each)
-        if {process.pid for process in family(service.process.pid)} != set(before):
-            raise SystemExit("a process ended or was started meanwhile: this was not idle")
     return result
 
 

@@ -105,9 +105,17 @@ def until(condition: Callable[[], bool], event: str) -> float:
 
 
 def get(connection: http.client.HTTPConnection, path: str) -> dict[str, object] | None:
-    """Return the JSON object at ``path``; None if it is not there."""
-    connection.request("GET", path)
-    response = connection.getresponse()
+    """Return the JSON object at ``path``; None if it is not there.
+
+    The service closes a connection that was idle for a while: then one more is opened.
+    """
+    try:
+        connection.request("GET", path)
+        response = connection.getresponse()
+    except ConnectionError:
+        connection.close()
+        connection.request("GET", path)
+        response = connection.getresponse()
     content = response.read()
     return json.loads(content) if response.status == 200 else None
 

@@ -109,7 +109,11 @@ def _children(pid: int) -> list[str]:
 
 
 def _ticks(pid: str) -> tuple[int, int]:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Return the ticks of a session in user and in kernel mode; none for one that has ended since it was listed."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, 0
     return int(fields[11]), int(fields[12])
 
 

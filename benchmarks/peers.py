@@ -33,7 +33,7 @@ from statistics import median
 
 from backlog import SIDE, fill
 from figures import lower, report
-from idle import family, taken
+from idle import spent
 from peer_model import MODEL
 from service import Service, free_ports, load, table
 
@@ -181,7 +181,7 @@ def orthanc(folder: Path, plugin: Path) -> Iterator[Contender]:
 
 def processors(contender: Contender) -> float:
     """Return the processor seconds of a contender's processes so far."""
-    return sum(taken(each)[0] for process in contender.processes for each in family(process.pid))
+    return sum(sum(spent(process.pid).values()) for process in contender.processes)
 
 
 def run(contender: Contender, files: Path, studies: int) -> tuple[float, float]:

@@ -190,7 +190,7 @@ def running(tmp_path: Path, redis_server: RedisServer, models: Path) -> Iterator
         yield running
 
 
-@pytest.mark.parametrize("point", ["triage.scoring.batch:BatchScorer.finish", "triage.spool.spool:Spool.sync"])
+@pytest.mark.parametrize("point", ["triage.scoring.batch:BatchScorer.score", "triage.spool.spool:Spool.sync"])
 def test_a_worker_that_is_killed_with_priors_loses_none(
     running: Roles, redis_server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool, point: str
 ) -> None:

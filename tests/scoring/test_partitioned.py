@@ -126,7 +126,7 @@ def test_a_worker_that_is_killed_loses_neither_patients_nor_what_is_in_partition
 
 TROUBLE = {
     "removed before they are scored": (
-        ("before", "triage.scoring.batch:BatchScorer.finish"),
+        ("before", "triage.scoring.batch:BatchScorer.score"),
         "rm -r canary validation",
         "done by another worker meanwhile|attempt 1 of 3: FileNotFoundError",
     ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,12 +29,13 @@ from triage.decision.types import Tag
 from triage.model.session import ModelSession
 from triage.queue.score_queue import QUEUE, SCORE, job_id
 from triage.runtime.child_pool import DecodePool
-from triage.scoring.batch import open_file
+from triage.scoring.batch import FailedInstance, ScoredFiles, StartedFiles, open_file
 from triage.scoring.worker import MAX_DEATHS
 from triage.spool.spool import Spool
 from triage.worklist import index_keys as keys
 
 DEADLY = b"DEADLY"
+PATIENCE_S = 60.0
 RAN: list[Any] = []
 
 
@@ -88,6 +90,50 @@ def test_jobs_are_scored_in_batches_and_leave_nothing_behind(place: Workplace) -
     assert place.counted("batch_size_count") <= 2  # 16 and 4, or all, where decoding the 16 took its time
     assert not list(place.client.scan_iter("rq:job:*"))
     assert not list(place.client.scan_iter("cxr-triage:failures"))
+
+
+def test_a_batch_is_scored_while_the_one_before_it_is_written(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.queued(*(a_chest(number) for number in range(8)))
+    scored = [threading.Event() for _ in range(4)]
+    score, settle, written = place.scorer.score, place.scorer.settle, []
+
+    def noted_score(started: StartedFiles) -> ScoredFiles:
+        found = score(started)
+        next(each for each in scored if not each.is_set()).set()
+        return found
+
+    def late_settle(files: ScoredFiles) -> list[FailedInstance]:
+        written.append(len(files.assessments))
+        assert scored[min(len(written), 3)].wait(PATIENCE_S)  # the batch after it, or itself for the last one
+        return settle(files)
+
+    monkeypatch.setattr(place.scorer, "score", noted_score)
+    monkeypatch.setattr(place.scorer, "settle", late_settle)
+    place.work(batch_size=2)
+    assert written == [2, 2, 2, 2]
+    assert is_done(place.spool)
+    assert len(place.tags()) == 8
+
+
+def test_a_batch_that_cannot_be_written_waits_with_all_after_it(
+    place: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instances = place.queued(*(a_chest(number) for number in range(6)))
+
+    def no_space(*_: Any, **__: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, suppress(OSError):
+        patched.setattr(Spool, "write_assessment", no_space)
+        place.work(batch_size=2)
+    assert set(place.spool.waiting()) == set(instances)
+    assert place.tags() == {}
+    place.sweep()
+    place.work(batch_size=2, name="next")
+    assert is_done(place.spool)
+    assert len(place.tags()) == 6
 
 
 def test_an_outage_of_the_store_is_no_attempt_at_an_object(

@@ -27,7 +27,8 @@ KILLED = -signal.SIGKILL
 
 IN_THE_WORKER = {
     "taken from the queue": ("before", "triage.scoring.worker:BatchWorker.execute_job"),
-    "being decoded": ("before", "triage.scoring.batch:BatchScorer.finish"),
+    "being decoded": ("before", "triage.scoring.batch:BatchScorer.score"),
+    "scored, the next batch being scored": ("before", "triage.scoring.batch:BatchScorer.settle"),
     "scored, and nothing written": ("before", "triage.spool.spool:Spool.write_assessment"),
     "one assessment of the batch written": ("after", "triage.spool.spool:Spool.write_assessment"),
     "assessments written, no decision": ("before", "triage.spool.spool:Spool.write_decision"),

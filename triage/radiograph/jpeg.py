@@ -3,7 +3,8 @@
 libjpeg fills missing pixels with grey, warns and goes on; imagecodecs and OpenCV drop the warning. simplejpeg stops on
 it, but decodes 8 bits only. The precision of a sample does not change how a scan is read: sizes and bits come from the
 Huffman tables. So for 9 to 16 bits simplejpeg reads the same scans with the precision of the frame header set to 8: the
-pixels are meaningless and dropped, and the check of the codestream is libjpeg's own.
+pixels are meaningless and dropped, and the check of the codestream is libjpeg's own. A lossless JPEG whose pixels need
+exactly the bits that it has is proven to be whole by them (lossless_bits.py), and is not decoded a second time.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 
+from triage.radiograph.lossless_bits import lossless_scan, needs_every_bit
 from triage.radiograph.types import Array
 from triage.radiograph.undecodable import SeveralImagesError, UndecodableError, check_size
 
@@ -85,14 +87,36 @@ def decode_jpeg(codestream: bytes, *, several: bool = False) -> tuple[Array, Jpe
     end = _end_of_image(codestream, header.scan_at) if several else _check_ends(codestream, header.scan_at)
     if not header.zeros_are_flat:
         _check_zeros(codestream, header.scan_at, end)
+    if (proven := _proven_whole(codestream, header, end)) is not None:
+        return proven, header
     strict = _decoded_strictly(codestream, header, end)
     if header.precision == 8 and not header.lossless:
         return strict, header
+    return _values(codestream), header
+
+
+def _proven_whole(codestream: bytes, header: JpegHeader, end: int) -> Array | None:
+    """Return the pixels of a lossless JPEG that they themselves prove to be whole: it is decoded once."""
+    if not header.lossless or header.precision <= 8 or header.components != 1 or header.zeros_are_flat:
+        return None
+    scan = lossless_scan(codestream, _segments(codestream), header.precision, end)
+    if scan is None:
+        return None
+    try:
+        pixels = _values(codestream)
+    except UndecodableError:
+        return None  # the strict decoder says why
+    whole = pixels.shape == (header.rows, header.columns) and pixels.dtype == np.uint16
+    return pixels if whole and needs_every_bit(pixels, codestream, scan) else None
+
+
+def _values(codestream: bytes) -> Array:
+    """Decode to the values of all bits, whatever libjpeg warns of."""
     try:
         pixels: Array = imagecodecs.jpeg8_decode(codestream)
     except imagecodecs.Jpeg8Error as error:
         raise UndecodableError(f"the JPEG cannot be decoded: {error}") from None
-    return pixels, header
+    return pixels
 
 
 def jpeg_ls_header(codestream: bytes) -> tuple[int, int, int, int]:

@@ -9,7 +9,7 @@ import logging
 import time
 import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 
@@ -64,6 +64,20 @@ class FailedInstance:
     instance: ReceivedInstance
     error: str
     is_unread: bool = False
+
+
+@dataclass
+class ScoredFiles:
+    """Objects that were scored and not written yet.
+
+    ``unfinished``: what some models found on objects that another one has yet to score. ``endless``: images whose run
+    does not end.
+    """
+
+    assessments: Assessments = field(default_factory=list)
+    unfinished: Assessments = field(default_factory=list)
+    endless: list[tuple[ReceivedInstance, FailedImage]] = field(default_factory=list)
+    failed: list[FailedInstance] = field(default_factory=list)
 
 
 _NEW_S = 600.0
@@ -187,29 +201,35 @@ class BatchScorer:
         return started
 
     def finish(self, started: StartedFiles) -> list[FailedInstance]:
-        """Score the started objects, write and index them, take them out of the inbox, and return those that failed.
+        """Score the started objects, write what was found, and return those that failed; raises as ``settle``."""
+        return self.settle(self.score(started))
+
+    def score(self, started: StartedFiles) -> ScoredFiles:
+        """Wait for the started objects and score them. Nothing is written: the objects stay in the inbox."""
+        scored = ScoredFiles()
+        opened, scored.failed = self._opened(started)
+        results = self._inference.run([file.prepared for _, file in opened], self._resources.disabled())
+        for (instance, file), result in zip(opened, results, strict=True):
+            if not isinstance(result, FailedImage):
+                scored.assessments.append((instance, to_assessment(instance, file.receipt, result)))
+                continue
+            if result.partial is not None:
+                scored.unfinished.append((instance, to_assessment(instance, file.receipt, result.partial)))
+            if result.is_final:
+                scored.endless.append((instance, result))
+            else:
+                scored.failed.append(FailedInstance(instance, f"{type(result.error).__name__}: {result.error}"))
+        return scored
+
+    def settle(self, scored: ScoredFiles) -> list[FailedInstance]:
+        """Write and index scored objects, take them out of the inbox, and return those that failed.
 
         Raises the index's error (Redis) after everything is on the disk, and OSError if the spool cannot be written:
         neither is an object's fault, and all objects stay in the inbox.
         """
-        opened, failed = self._opened(started)
-        results = self._inference.run([file.prepared for _, file in opened], self._resources.disabled())
-        assessments: Assessments = []
-        unfinished: Assessments = []
-        endless: list[tuple[ReceivedInstance, FailedImage]] = []
-        for (instance, file), result in zip(opened, results, strict=True):
-            if not isinstance(result, FailedImage):
-                assessments.append((instance, to_assessment(instance, file.receipt, result)))
-                continue
-            if result.partial is not None:
-                unfinished.append((instance, to_assessment(instance, file.receipt, result.partial)))
-            if result.is_final:
-                endless.append((instance, result))
-            else:
-                failed.append(FailedInstance(instance, f"{type(result.error).__name__}: {result.error}"))
-        failed += self._settle(assessments)
-        self._record_unfinished(unfinished)
-        for instance, each in endless:
+        failed = scored.failed + self._settle(scored.assessments)
+        self._record_unfinished(scored.unfinished)
+        for instance, each in scored.endless:
             self.give_up(instance, f"the model {each.card.name} {each.error}", 1)
         return failed
 

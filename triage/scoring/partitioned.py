@@ -8,14 +8,14 @@ a disk or a defect, fails the objects of that partition; an error with patients'
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from triage.errors import cause
 from triage.queue.score_queue import PartitionedInstance
 from triage.runtime.decode_scheduler import ScheduledDecode
-from triage.scoring.batch import BatchScorer, OpenedFile
+from triage.scoring.batch import BatchScorer, OpenedFile, ScoredFiles
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +31,15 @@ class Failure:
 
 
 Failures = dict[PartitionedInstance, Failure]
+
+
+@dataclass
+class ScoredPartition:
+    """Started objects of one partition, and what was found; ``files`` is None where scoring them together failed."""
+
+    partition: str
+    started: Started
+    files: ScoredFiles | None = None
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,24 @@ class PartitionedScorer:
                 started += [(PartitionedInstance(partition, instance), decode) for instance, decode in begun]
         return started, failed
 
+    def score(self, started: Started) -> list[ScoredPartition]:
+        """Score the started objects, patients' first; nothing is written before ``settle``."""
+        scored: list[ScoredPartition] = []
+        for partition, scorer in self._scorers().items():
+            if own := [each for each in started if each[0].partition == partition]:
+                scored.append(ScoredPartition(partition, own))
+                with _isolated([work for work, _ in own], {}):
+                    scored[-1].files = scorer.score([(work.instance, decode) for work, decode in own])
+        return scored
+
+    def settle(self, scored: Iterable[ScoredPartition]) -> Iterator[tuple[list[PartitionedInstance], Failures]]:
+        """Write what was scored, and yield the objects and failures of each partition, patients' first."""
+        for each in scored:
+            yield [work for work, _ in each.started], self._settle(each)
+
     def finish(self, started: Started) -> Iterator[tuple[list[PartitionedInstance], Failures]]:
-        """Score the started objects, and yield the objects and failures of each partition, patients' first."""
-        for partition in self._scorers():
-            own = [each for each in started if each[0].partition == partition]
-            if own:
-                yield [work for work, _ in own], self._finish(partition, own)
+        """Score the started objects and write what was found; yields as ``settle``."""
+        yield from self.settle(self.score(started))
 
     def give_up(self, work: PartitionedInstance, error: str, tries: int) -> None:
         """Make an object a dead letter of its partition."""
@@ -74,18 +95,20 @@ class PartitionedScorer:
         for failure in failed.values():
             logger.error("%s cannot be given up: %s", work.key, failure.error)
 
-    def _finish(self, partition: str, started: Started) -> Failures:
-        """Finish all together or, where that raises in a partition, one by one, so that the others are finished."""
-        works, failed = [work for work, _ in started], Failures()
+    def _settle(self, scored: ScoredPartition) -> Failures:
+        """Write all together or, where that or their scores failed, score and write one by one: others are finished."""
+        works, failed = [work for work, _ in scored.started], Failures()
         with _isolated(works, failed):
-            unfinished = self._scorers()[partition].finish([(work.instance, decode) for work, decode in started])
+            scorer = self._scorers()[scored.partition]
+            files = scored.files or scorer.score([(work.instance, decode) for work, decode in scored.started])
             return {
-                PartitionedInstance(partition, each.instance): Failure(each.error, each.is_unread)
-                for each in unfinished
+                PartitionedInstance(scored.partition, each.instance): Failure(each.error, each.is_unread)
+                for each in scorer.settle(files)
             }
         if len(works) == 1:
             return failed
-        return {work: failure for each in started for work, failure in self._finish(partition, [each]).items()}
+        alone = [ScoredPartition(scored.partition, [each]) for each in scored.started]
+        return {work: failure for each in alone for work, failure in self._settle(each).items()}
 
     def _scorers(self) -> dict[str, BatchScorer]:
         return {"": self.patients, **self.partitions}

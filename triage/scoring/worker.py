@@ -32,7 +32,8 @@ from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.scoring.job_intake import JobIntake, TakenJobs
-from triage.scoring.partitioned import Failure, PartitionedScorer, Started
+from triage.scoring.partitioned import Failure, PartitionedScorer, ScoredPartition, Started
+from triage.scoring.settler import Settler
 from triage.spool.store import Store
 
 logger = logging.getLogger(__name__)
@@ -74,8 +75,9 @@ class WorkerSetup:
 class BatchWorker(RestrictedWorker):
     """An RQ worker that works on many jobs at once, in this process.
 
-    While the decode processes open one batch, the batch before it is scored here. RQ provides the blocking wait, the
-    registration and the heartbeat; docs/adr/0002 has the reasons for the rest.
+    While the decode processes open one batch, the batch before it is scored here, and the results of the one before
+    that are written in a thread. RQ provides the blocking wait, the registration and the heartbeat; docs/adr/0002 has
+    the reasons for the rest.
     """
 
     def __init__(self, name: str, client: Redis, setup: WorkerSetup) -> None:
@@ -147,6 +149,10 @@ class BatchWorker(RestrictedWorker):
             raise StopRequested from error
 
     def _work_from(self, job: Job) -> None:
+        with Settler(self._settle) as settler:
+            self._work_with(settler, job)
+
+    def _work_with(self, settler: Settler[list[ScoredPartition]], job: Job) -> None:
         batch_size = self._setup.batch_size
         current = self._start([job, *self._with(batch_size - 1)]) or self._next()
         while current or (self._suspects and not self._stop.received):
@@ -154,9 +160,11 @@ class BatchWorker(RestrictedWorker):
             if not current:
                 current = self._suspect()
             ready, slow = split_ready(current, _BATCH_WAIT_S)
-            self._finish(ready)
+            scored = self._setup.scorers.score(ready)
+            # With nothing to score meanwhile a thread would only cost time; and a suspect is in work alone.
+            (settler.begin if upcoming else settler.settle)(scored)
             self.heartbeat()
-            slow += self._finish_stat()
+            slow += self._finish_stat(settler)
             current = [*slow, *(upcoming or (self._next() if len(slow) < batch_size else []))]
 
     def _with(self, count: int) -> list[Job]:
@@ -181,7 +189,7 @@ class BatchWorker(RestrictedWorker):
             return []
         return self._first_of(self._score_queue)
 
-    def _finish_stat(self) -> Started:
+    def _finish_stat(self, settler: Settler[list[ScoredPartition]]) -> Started:
         """Score STAT orders before the batch that is being decoded. Return what of it takes longer."""
         late: Started = []
         for _ in range(STAT_IN_A_ROW):
@@ -189,7 +197,7 @@ class BatchWorker(RestrictedWorker):
                 break
             ready, slow = split_ready(started, _BATCH_WAIT_S)
             late += slow
-            self._finish(ready)
+            settler.settle(self._setup.scorers.score(ready))
             self.heartbeat()
         return late
 
@@ -248,8 +256,8 @@ class BatchWorker(RestrictedWorker):
             self._retry(work, failure)
         return started
 
-    def _finish(self, started: Started) -> None:
-        for works, failed in self._setup.scorers.finish(started):
+    def _settle(self, scored: list[ScoredPartition]) -> None:
+        for works, failed in self._setup.scorers.settle(scored):
             self._jobs.end([work for work in works if work not in failed])
             for work, failure in failed.items():
                 self._retry(work, failure)
