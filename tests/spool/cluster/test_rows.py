@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 from tests.spool.cluster.test_transactions import setting
 from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
 from tests.support.cluster import Cluster, new_cluster
+from tests.support.wait import wait_for
+from triage.operations.retention import AgeLimits, remove_old
 from triage.spool.cluster import rows
+from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.study_groups import KEPT_S, ChangedStudies
 from triage.spool.usage import HighWater
+from triage.worklist.table.worklist import TableWorklist
 
 
 def told(changes: ChangedStudies) -> list[str]:
@@ -28,6 +33,7 @@ def test_tenants_of_one_database_share_nothing(cluster: Cluster, tmp_path: Path)
     ours.model_switches.set_disabled("model", True)
     with ours.workers.hold("worker-1"), ours.study_lock("1.2.3"), theirs.study_lock("1.2.3"):
         assert theirs.workers.count() == (0, 0)
+        theirs.study_entries("1.2.3").put("a", "")
     assert theirs.stored_object(A) is None and theirs.history("1.2.3") == [] and not theirs.entries("place").names()
     assert not theirs.model_switches.disabled() and theirs.installation_uid() != ours.installation_uid()
     theirs.remove_study("1.2.3")
@@ -41,8 +47,9 @@ def test_a_change_that_is_committed_after_a_later_one_is_told(cluster: Cluster):
     changes = store.study_changes()
     assert told(changes) == []
     with other.study_lock("1.2.3"):
+        other.study_entries("1.2.3").put("a", "")
         with store.study_lock("1.2.4"):
-            pass
+            store.study_entries("1.2.4").put("a", "")
         assert told(changes) == ["1.2.4"]
     assert "1.2.3" in told(changes)
     assert told(changes) in ([], ["1.2.3"], ["1.2.3", "1.2.4"])  # perhaps again
@@ -89,3 +96,31 @@ def test_a_database_that_does_not_wait_for_its_disk_is_cautioned_of(cluster: Clu
     assert "fsync" in cluster.open().caution  # the tests' own
     with setting(cluster, "synchronous_commit", "off"):
         assert cluster.open()._database.read("SHOW synchronous_commit") == [["on"]]
+
+
+def test_a_row_that_an_earlier_release_left_goes_with_the_next_lock(cluster: Cluster):
+    """Two sweeps that removed a study at a time left its row, without anything of it."""
+    store = cluster.open()
+    cluster.rows("INSERT INTO study VALUES (:tenant, '', '1.2.77', '00', to_timestamp(0)) RETURNING 1")
+    limits = AgeLimits(time.time(), retention_days=1.0)
+    assert remove_old(store, TableWorklist(store, store.tables), limits)[0] == 0
+    assert not store.has_study("1.2.77")
+
+
+def test_what_another_writes_without_the_lock_is_not_lost(cluster: Cluster):
+    """Its row refers to a study of which there is nothing else, and is committed while the lock ends."""
+    store, other = cluster.open(), cluster.open()
+    cluster.rows("INSERT INTO study VALUES (:tenant, '', '1.2.77', '00') RETURNING 1")
+    with ThreadPoolExecutor(1) as thread:
+        with other._database.apart():
+            other.study_entries("1.2.77").put("state", "{}")
+            locked = thread.submit(lambda: lock_alone(store, "1.2.77"))
+            waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%FOR UPDATE%'"
+            wait_for(lambda: cluster.server.run(waits) == [[1]], "the end of the lock to wait for the writer")
+        locked.result(60)
+    assert store.study_entries("1.2.77").get("state") == b"{}"
+
+
+def lock_alone(store: ClusterStore, uid: str) -> None:
+    with store.study_lock(uid):
+        pass
