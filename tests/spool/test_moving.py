@@ -143,7 +143,7 @@ WRITES = ("keep", "write_assessment", "write_decision", "file", "bury", "write",
 TIMES = ("installed", "received", "decided", "written")
 
 
-def crash_at_write(target: object, names: tuple[str, ...], at: int) -> None:
+def crash_at_write(target: object, at: int, names: tuple[str, ...] = WRITES) -> None:
     """Have the write with the number ``at`` raise CrashError, as a crash before it."""
     writes = count(1)
 
@@ -162,7 +162,7 @@ def crash_at_write(target: object, names: tuple[str, ...], at: int) -> None:
 def test_it_goes_on_after_a_crash_at_any_write(source: Spool, tmp_path: Path) -> None:
     for crash_at in count(1):
         target = Spool.open(tmp_path / f"target-{crash_at}")
-        crash_at_write(target, WRITES, crash_at)
+        crash_at_write(target, crash_at)
         try:
             moved(source, target)
         except CrashError:
@@ -179,7 +179,7 @@ def test_times_are_set_after_a_crash_before_any_of_them(source: Spool, tmp_path:
     for crash_at in count(1):
         target = Spool.open(tmp_path / f"target-{crash_at}")
         times = FileBackdating(target)
-        crash_at_write(times, TIMES, crash_at)
+        crash_at_write(times, crash_at, TIMES)
         try:
             move(source, MoveTarget(target, times), lambda _: None)
         except CrashError:
