@@ -20,6 +20,7 @@ from triage.spool.moving.entries import STUDY_PLACES
 from triage.spool.moving.errors import MoveError
 from triage.spool.moving.move import differences, move, refuse_at_work
 from triage.spool.moving.study import MoveTarget
+from triage.spool.result_files import DECISION
 from triage.spool.spool import Spool
 
 TAGGED, SECOND = an_instance(study="1.2.3", sop="1.2.3.4"), an_instance(study="1.2.3", sop="1.2.3.5")
@@ -139,9 +140,10 @@ class CrashError(Exception):
 
 
 WRITES = ("keep", "write_assessment", "write_decision", "file", "bury", "write", "sync")
+TIMES = ("installed", "received", "decided", "written")
 
 
-def crash_at_write(target: Spool, at: int) -> None:
+def crash_at_write(target: object, at: int, names: tuple[str, ...] = WRITES) -> None:
     """Have the write with the number ``at`` raise CrashError, as a crash before it."""
     writes = count(1)
 
@@ -153,7 +155,7 @@ def crash_at_write(target: Spool, at: int) -> None:
 
         return call
 
-    for name in WRITES:
+    for name in names:
         setattr(target, name, counted(getattr(target, name)))
 
 
@@ -169,6 +171,24 @@ def test_it_goes_on_after_a_crash_at_any_write(source: Spool, tmp_path: Path) ->
         else:
             break
     assert crash_at > 20
+
+
+def test_times_are_set_after_a_crash_before_any_of_them(source: Spool, tmp_path: Path) -> None:
+    for path in source.root.rglob("*"):
+        os.utime(path, (1_700_000_000, 1_700_000_000))
+    for crash_at in count(1):
+        target = Spool.open(tmp_path / f"target-{crash_at}")
+        times = FileBackdating(target)
+        crash_at_write(times, crash_at, TIMES)
+        try:
+            move(source, MoveTarget(target, times), lambda _: None)
+        except CrashError:
+            moved(source, target)
+            assert all_differences(source, target) == []
+            assert target.stored_object(TAGGED).received_at() == 1_700_000_000  # type: ignore[union-attr]
+        else:
+            break
+    assert crash_at > 5
 
 
 def test_what_changed_in_the_source_meanwhile_is_followed(source: Spool, target: Spool) -> None:
@@ -203,6 +223,10 @@ def an_object(spool: Spool) -> None:
     path.write_bytes(content)
 
 
+def set_time(path: Path) -> None:
+    os.utime(path, (1_600_000_000, 1_600_000_000))
+
+
 def an_assessment(spool: Spool) -> None:
     spool.write_assessment(TAGGED, {"sop_instance_uid": "1.2.3.4", "content_digest": TAGGED.content_digest})
 
@@ -222,6 +246,16 @@ DAMAGE: dict[str, tuple[Callable[[Spool], object], str]] = {
     "an entry": (lambda spool: spool.entries("preferences").put("abc.json", ""), "preferences/abc.json differs"),
     "an entry more": (lambda spool: spool.entries("preferences").put("b.json", ""), "preferences/b.json differs"),
     "a dead letter": (lambda spool: spool.requeue(DEAD), "dead letter"),
+    "when an object came": (lambda spool: set_time(spool.filed_path(TAGGED)), "not received at the same time"),
+    "when a waiting object came": (lambda spool: set_time(spool.inbox_path(WAITING)), "not received at the same time"),
+    "when it was decided": (
+        lambda spool: set_time(spool.study_folder("1.2.3") / DECISION),
+        "not decided at the same time",
+    ),
+    "when an entry was written": (
+        lambda spool: set_time(spool.root / "marks" / "ris" / "1.2.9"),
+        "marks/ris/1.2.9 is of another time",
+    ),
     "a switch": (lambda spool: spool.model_switches.set_disabled("weak", False), "kill switches"),
     "a study": (lambda spool: spool.remove_study("1.2.3"), "in one store alone"),
     "the installation": (

@@ -17,6 +17,7 @@ import pytest
 from tests.support.builders import an_instance
 from tests.support.wait import wait_for
 from triage.dicom.uid import InvalidUIDError, valid_uid
+from triage.operations.retention import AgeLimits, RetentionTurns, remove_old
 from triage.spool.instance import ReceivedInstance
 from triage.spool.open_store import open_store
 from triage.spool.processes import LedElsewhereError
@@ -62,6 +63,13 @@ def tag(store: Store, instance: ReceivedInstance, revision: str = "r1") -> None:
             store.write_decision(instance.study_instance_uid, {"revision": revision})
         batch.settle()
         batch.file(instance)
+
+
+class Unlisted:
+    """A worklist from which nothing has to be removed."""
+
+    def remove(self, study_instance_uid: str) -> None:
+        """Do nothing."""
 
 
 class TestReceiving:
@@ -255,6 +263,32 @@ class TestStudies:
         with store.study_lock("1.2.3"):
             store.study_entries("1.2.3").put("state", "{}")
         assert store.study_entries("1.2.3").get("state") == b"{}"
+
+    def test_a_lock_alone_makes_no_study(self, store: Store):
+        with store.study_lock("1.2.3"):
+            assert store.decision("1.2.3") is None
+        assert not store.has_study("1.2.3") and list(store.study_uids()) == []
+        with store.batch() as batch:
+            with store.study_lock("1.2.3"):
+                assert store.assessments("1.2.3") == []
+            with store.study_lock("1.2.4"):
+                store.study_entries("1.2.4").append("acts", {"n": 1})
+            batch.settle()
+        assert list(store.study_uids()) == ["1.2.4"]
+        with store.study_lock("1.2.4"):
+            store.study_entries("1.2.4", "places").prepare()
+        assert store.study_entries("1.2.4").records("acts") == [{"n": 1}]
+
+    def test_a_study_that_is_removed_is_not_made_by_a_second_sweep(self, store: Store, opened: Callable[[], Store]):
+        """Both have it on their lists, and one comes later."""
+        tag_new(store, A)
+        with store.study_lock("1.2.3"):
+            store.write_decision("1.2.3", {"tagged_at": 0, "revision": "r2", "silent": True})
+        limits, index = AgeLimits(time.time() + 10 * 86400, retention_days=1.0), Unlisted()
+        assert remove_old(store, index, limits) == (1, 0)  # type: ignore[arg-type]
+        late = RetentionTurns(rest=iter(["1.2.3"]))
+        assert remove_old(opened(), index, limits, late)[0] == 0  # type: ignore[arg-type]
+        assert list(store.study_uids()) == []
 
     def test_others_are_told_of_what_is_durable(self, store: Store, opened: Callable[[], Store]):
         told: list[object] = []

@@ -160,10 +160,13 @@ class Spool(ObjectFiles, ResultFiles):
     def study_lock(self, study_instance_uid: str) -> Iterator[None]:
         """Hold the lock of a study, exclusive among all processes; the kernel releases it if the process dies.
 
-        The study's folder exists while the lock is held, even if the study was removed before.
+        The study's folder exists while the lock is held, even if the study was removed before. It goes at the end if
+        nothing is in it: retention would never remove a study without a decision.
         """
-        with file_lock(self.study_folder(study_instance_uid) / ".lock", blocking=True):
+        lock = self.study_folder(study_instance_uid) / ".lock"
+        with file_lock(lock, blocking=True):
             yield
+            _remove_if_alone(lock)
 
     def when_durable(self, study_instance_uid: str, act: Callable[[], None]) -> None:
         """Call ``act`` now: entries are durable when they are written."""
@@ -229,3 +232,11 @@ class Spool(ObjectFiles, ResultFiles):
     def oldest_waiting(self) -> float | None:
         """Return when the oldest object in the inbox was received, in POSIX seconds; None if none waits."""
         return folder_usage(self.inbox).oldest
+
+
+def _remove_if_alone(lock: Path) -> None:
+    """Remove a lock, which we hold, and its folder if nothing else is in it."""
+    with suppress(OSError):  # the study was removed, or a file came without the lock: then the folder stays
+        if list(lock.parent.iterdir()) == [lock]:
+            lock.unlink()
+            lock.parent.rmdir()

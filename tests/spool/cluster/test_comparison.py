@@ -13,8 +13,9 @@ from urllib.parse import quote
 import pytest
 
 from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
+from tests.support.archived_postgres import ArchivedPostgres
 from tests.support.builders import an_instance
-from tests.support.cluster import Cluster
+from tests.support.cluster import Cluster, new_cluster
 from tests.support.failing_buckets import ActingBucket, Gate
 from tests.support.file_bucket import FileBucket, digest_of
 from tests.support.service import a_chest
@@ -143,6 +144,75 @@ def test_an_upload_that_is_going_on_is_no_difference(cluster: Cluster):
     gate.opened.set()
     thread.join(60)
     assert outcome == [True] and found(cluster) == []
+
+
+def begun(cluster: Cluster, late: str) -> str:
+    """The key of an upload whose bytes are in the bucket, with the deadline or timeline that the statement sets."""
+    key = f"{cluster.address.tenant}/main/{'0' * 64}/1"
+    put(cluster, key)
+    cluster.rows(f"""INSERT INTO bucket_key (key, tenant, partition, state, deadline)
+        VALUES ('{key}', :tenant, '', 'uploading', clock_timestamp() + interval '1 hour') RETURNING 1""")
+    cluster.rows(f"UPDATE bucket_key SET {late} WHERE tenant = :tenant RETURNING 1")
+    return key
+
+
+LATE = {"late": "deadline = clock_timestamp() - interval '1 s'", "of another timeline": "timeline = '000000FF'"}
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_an_upload_that_has_no_end_is_told_and_can_be_removed(cluster: Cluster, late: str):
+    receive(cluster.open(), A)
+    key = begun(cluster, LATE[late])
+    (finding,) = found(cluster)
+    assert (finding.fault, finding.key) == (Fault.UNNAMED, key)
+    assert comparison(cluster).remove(finding) and found(cluster) == [] and len(cluster.keys()) == 1
+
+
+@pytest.mark.parametrize("late", LATE)
+def test_an_upload_that_ends_after_all_is_not_removed(cluster: Cluster, late: str):
+    """Its row is written between the look and the removal."""
+    gate, outcome = Gate(), list[bool]()
+    slow = cluster.open(ActingBucket(cluster.bucket.folder, after=gate.wait))
+    thread = threading.Thread(target=lambda: outcome.append(receive(slow, A)))
+    thread.start()
+    assert gate.reached.wait(60)
+    cluster.rows(f"UPDATE bucket_key SET {LATE[late]} WHERE tenant = :tenant RETURNING 1")
+    (finding,) = found(cluster)
+    gate.opened.set()
+    thread.join(60)
+    assert outcome == [True] and not comparison(cluster).remove(finding) and found(cluster) == []
+
+
+def test_the_sweep_keeps_what_may_be_the_only_copy(cluster: Cluster, caplog: pytest.LogCaptureFixture):
+    store = cluster.open()
+    receive(store, A)
+    key = begun(cluster, f"{LATE['late']}, {LATE['of another timeline']}")
+    store.remove_old_parts(LATER)
+    assert cluster.keys().count(key) == 1 and key in caplog.text
+    assert [each.key for each in found(cluster)] == [key]
+    store.remove_old_parts(LATER)
+    assert cluster.keys().count(key) == 1
+
+
+def test_an_upload_of_before_a_restore_may_be_the_only_copy(tmp_path: Path):
+    """The database goes back into the midst of an upload, whose end was acknowledged."""
+    with ArchivedPostgres() as server:
+        cluster, moments = new_cluster(server, tmp_path), list[str]()
+        cluster.open()
+        server.take_base_backup()
+        during = ActingBucket(cluster.bucket.folder, after=lambda: moments.append(server.now()))
+        assert receive(cluster.open(during), A)
+        server.archive_all()
+        cluster.close()
+        server.lose()
+        server.restore(moments[0])
+        assert cluster.rows("SELECT state FROM bucket_key WHERE tenant = :tenant") == [["uploading"]]
+        (finding,) = found(cluster)  # at once, its deadline has not passed
+        assert finding.fault is Fault.UNNAMED and cluster.keys() == [finding.key]
+        cluster.rows(f"UPDATE bucket_key SET {LATE['late']} WHERE tenant = :tenant RETURNING 1")
+        cluster.open().remove_old_parts(LATER)
+        assert [each.key for each in found(cluster)] == [finding.key] == cluster.keys()
+        cluster.close()
 
 
 @dataclass(frozen=True)

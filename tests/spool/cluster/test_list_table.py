@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
 
@@ -17,12 +18,14 @@ from alembic.operations import Operations
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
-from tests.spool.cluster.test_transactions import end_sessions
+from tests.spool.cluster.test_transactions import end_sessions, setting
+from tests.support.builders import a_decision
 from tests.support.cluster import Cluster
 from tests.support.file_bucket import FileBucket
 from tests.support.listed import ListSite, uids
 from tests.support.listed_rows import fill
 from tests.support.wait import wait_for
+from triage.decision.records import to_record
 from triage.decision.types import Tag
 from triage.service.reconciler import COMPLETED_AT_ONCE
 from triage.spool.cluster import schema
@@ -366,3 +369,28 @@ def _is_told_again(site: ListSite, told: Announcements, here: str) -> bool:
     site.worklist.touch("1.2.3")
     wait_for(lambda: told.count(here) > before, "the announcement")
     return True
+
+
+def test_the_log_has_no_name_with_the_settings_that_the_page_asks_for(cluster: Cluster):
+    """An error of a constraint has the whole row in its detail."""
+    page = (Path(__file__).parents[3] / "docs/how-to/several-hosts.md").read_text()
+    assert "`log_error_verbosity = terse`" in page and "`log_parameter_max_length = 0`" in page
+    store = cluster.open()
+    with store.study_lock("1.2.3"):
+        store.write_decision("1.2.3", to_record(a_decision("1.2.3")))
+    named = "UPDATE listed_study SET patient_name = :name, birth_date = NULL WHERE tenant = :tenant"
+    refused = "null value in column"
+
+    def log_of(name: str) -> str:
+        log = cluster.server.folder / "log"
+        before = log.read_text().count(refused)
+        with pytest.raises(OSError, match="the database failed"):
+            store.tables.write(named, name=name)
+        wait_for(lambda: log.read_text().count(refused) > before, "the error to be in the log")
+        wait_for(lambda: log.read_text().rpartition(refused)[2].count("STATEMENT:") > 0, "the statement to be there")
+        return log.read_text()
+
+    assert "FIRST^NAME" in log_of("FIRST^NAME")  # as the server does by itself
+    with setting(cluster, "log_error_verbosity", "'terse'"), setting(cluster, "log_parameter_max_length", "'0'"):
+        store.close()  # sessions have read their settings
+        assert "SECOND^NAME" not in log_of("SECOND^NAME")

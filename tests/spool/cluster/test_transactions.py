@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 
 import pytest
@@ -13,6 +14,7 @@ from tests.spool.test_store_contract import A, B, receive, tag
 from tests.support.cluster import Cluster
 from tests.support.failing_buckets import Gate
 from tests.support.wait import wait_for
+from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.opening import cluster_at
 
@@ -235,3 +237,22 @@ class TestStandby:
             cluster.server.run(f"SELECT pg_cancel_backend(pid) {waits}")
             thread.join(60)
         assert len(outcome) == 1 and "standby" in outcome[0]
+
+    def test_a_commit_behind_one_that_waits_for_the_standby_names_the_standby(self, cluster: Cluster):
+        """Commits that announce a change of the list wait for each other."""
+        announce = "SELECT pg_notify('cxr_triage_list', CAST(:tenant AS text) || CAST(:partition AS text))"
+        first, second = cluster.open(commit_timeout_s=60.0), cluster.open(commit_timeout_s=2.0)
+
+        def change(store: ClusterStore) -> None:
+            with store._database.transaction():
+                store.tables.write(announce)
+                store.entries("place").put("a" if store is first else "b", "")
+
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+        with missing_standby(cluster), ThreadPoolExecutor(1) as thread:
+            ahead = thread.submit(change, first)
+            wait_for(lambda: cluster.server.run(waits) == [[1]], "the first commit to wait")
+            with pytest.raises(TimeoutError, match="standby"):
+                change(second)
+            cluster.server.run("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+            assert isinstance(ahead.exception(60), TimeoutError)

@@ -29,9 +29,17 @@ logger = logging.getLogger(__name__)
 _HERE = "tenant = :tenant AND partition = :partition"
 _INSTALL = "INSERT INTO installation (tenant, partition, uid) VALUES (:tenant, :partition, :uid) ON CONFLICT DO NOTHING"
 _INSTALLED = f"SELECT uid FROM installation WHERE {_HERE}"
+_OF_SITE = f"{_HERE} AND COALESCE(study_uid, '') = ''"  # in the words of the index
+# Each place by one look into the index, and not by one for each of its entries, which may be the outbox of a day.
 _PLACES = f"""
-SELECT words FROM place WHERE {_HERE} AND starts_with(words, :above) UNION
-SELECT place FROM entry WHERE {_HERE} AND study_uid IS NULL AND starts_with(place, :above)
+WITH RECURSIVE found AS (
+  (SELECT place FROM entry WHERE {_OF_SITE} AND place >= :above ORDER BY place LIMIT 1)
+  UNION ALL
+  SELECT (SELECT place FROM entry WHERE {_OF_SITE} AND place > found.place ORDER BY place LIMIT 1) FROM found
+  WHERE starts_with(found.place, :above)
+)
+SELECT place FROM found WHERE starts_with(place, :above)
+UNION SELECT words FROM place WHERE {_HERE} AND starts_with(words, :above)
 """
 _PARTITIONED = ("object", "entry", "record", "study", "study_change", "place", "installation")
 _REMOVE = "DELETE FROM {table} WHERE tenant = :tenant AND (partition = :inner OR starts_with(partition, :below))"

@@ -17,6 +17,16 @@ _STANDBY = (
 _SLOW = "the database has not confirmed a COMMIT in time: what was written may be there, and is written again"
 
 
+# A commit that has announced something waits behind another one that has (Lock/object), until that has its standby:
+# then it is the standby that it waits for.
+_WAITS = """
+SELECT EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = CAST(:pid AS int) AND wait_event = 'SyncRep')
+  OR EXISTS (SELECT 1 FROM pg_stat_activity WHERE pid = CAST(:pid AS int) AND wait_event_type = 'Lock')
+  AND EXISTS (SELECT 1 FROM pg_stat_activity
+    WHERE pid = ANY(pg_blocking_pids(CAST(:pid AS int))) AND wait_event = 'SyncRep')
+"""
+
+
 def commit(connection: Connection, pool: ConnectionPool, timeout_s: float) -> None:
     """Commit the transaction of a session. Raises OSError (ETIMEDOUT) if it is not confirmed within ``timeout_s``.
 
@@ -43,9 +53,9 @@ def _end_wait(pid: object, pool: ConnectionPool) -> str:
     try:
         asking = pool.borrow()
         try:
-            found = asking.run("SELECT wait_event FROM pg_stat_activity WHERE pid = CAST(:pid AS int)", pid=str(pid))
+            found = asking.run(_WAITS, pid=str(pid))
             asking.run("SELECT pg_terminate_backend(CAST(:pid AS int))", pid=str(pid))
-            return _STANDBY if found == [["SyncRep"]] else _SLOW
+            return _STANDBY if found == [[True]] else _SLOW
         finally:
             pool.give_back(asking)
     except OSError as error:

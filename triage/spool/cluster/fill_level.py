@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import threading
 import time
 from collections.abc import Callable
+from math import inf
 
+from triage.errors import cause
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.file_system_usage import FolderUsage, SpoolState, SpoolUsage
 
+logger = logging.getLogger(__name__)
+
 _FRESH_S = 60.0
 """Seconds for which a sum over all objects is good enough for a fill level."""
+_KEPT_S = 3600.0
+"""Seconds for which the last sum stands in for one that the database does not give."""
+_AGAIN_S = 5.0
+"""Seconds between two questions while there is no sum."""
 _NO_LIMIT_BYTES = 1 << 50
 """Free bytes of a store without a quota: more than any high-water mark asks for. A full one says ENOSPC."""
 
@@ -41,7 +51,8 @@ class FillLevel(Rows):
     def __init__(self, engines: Engines, scope: Scope, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__(engines, scope)
         self._clock, self._lock = clock, threading.Lock()
-        self._used, self._read_at = 0, -_FRESH_S
+        self._used, self._errno, self._why = 0, errno.EAGAIN, ""
+        self._read_at = self._asked_at = -inf
 
     def usage(self) -> SpoolUsage:
         """Return the usage: of the quota, by the objects of the tenant and the database's own size. Raises OSError."""
@@ -66,11 +77,37 @@ class FillLevel(Rows):
         return _folder(count, size, oldest)
 
     def _used_bytes(self) -> int:
-        with self._lock:
-            if (now := self._clock()) - self._read_at >= _FRESH_S:
-                ((used,),) = self._database.read(_USED, tenant=self._scope.tenant)
-                self._used, self._read_at = int(str(used)), now
-            return self._used
+        """Return the last sum, made anew when it is old; others take the last one while that goes on. Raises OSError.
+
+        A sum over very many objects may take longer than a statement may: no object is refused for that.
+        """
+        if not self._was_asked() and self._lock.acquire(blocking=not self._is_known()):
+            try:
+                self._sum_up()
+            finally:
+                self._lock.release()
+        if not self._is_known():
+            raise OSError(self._errno, f"the sizes of all objects are not known: {self._why}")
+        return self._used
+
+    def _sum_up(self) -> None:
+        if self._was_asked():  # by the thread that was waited for
+            return
+        self._asked_at = self._clock()
+        try:
+            ((used,),) = self._database.read(_USED, tenant=self._scope.tenant)
+        except OSError as error:
+            self._errno, self._why = error.errno or errno.EIO, cause(error)
+            logger.warning("the sizes of all objects cannot be summed up (%s): the last sum stands", self._why)
+        else:
+            self._used, self._read_at = int(str(used)), self._clock()
+
+    def _was_asked(self) -> bool:
+        """Return whether the database was asked lately: one that does not answer is not asked for each object."""
+        return self._clock() - self._asked_at < (_FRESH_S if self._is_known() else _AGAIN_S)
+
+    def _is_known(self) -> bool:
+        return self._clock() - self._read_at < _KEPT_S
 
 
 def _folder(count: object, size: object, oldest: object) -> FolderUsage:

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from triage.spool.cluster.address import ClusterAddress
 from triage.spool.cluster.bucket import Bucket
 from triage.spool.cluster.rows import Engines, Rows, Scope
+from triage.spool.cluster.upload_states import UNENDED
 from triage.spool.tables import Row, Value
 
-# One statement is one look: a key is in one of the three tables at each moment, and in none once it is deleted.
-_NAMED = """
+# One statement is one look: a key is in one of the three tables at each moment, and in none once it is deleted. That of
+# an upload which is late, or which a restored database has in the midst of, counts as one without a row.
+_NAMED = f"""
 SELECT key, size, sha256, study_uid, sop_uid FROM (
   (SELECT key, size, sha256, study_uid, sop_uid FROM object
    WHERE key > :after AND key < :below ORDER BY key LIMIT CAST(:page AS int))
@@ -22,14 +24,15 @@ SELECT key, size, sha256, study_uid, sop_uid FROM (
    ORDER BY key COLLATE "C" LIMIT CAST(:page AS int))
   UNION ALL
   (SELECT key, CAST(NULL AS bigint), NULL, '', '' FROM bucket_key
-   WHERE key > :after AND key < :below ORDER BY key LIMIT CAST(:page AS int))
+   WHERE key > :after AND key < :below AND NOT {UNENDED} ORDER BY key LIMIT CAST(:page AS int))
 ) AS known ORDER BY key COLLATE "C" LIMIT CAST(:page AS int)
 """
-_KNOWN = """
+_KNOWN = f"""
 SELECT size, true FROM object WHERE key = :key
 UNION ALL SELECT size, true FROM entry WHERE key IS NOT NULL AND key COLLATE "C" = :key
-UNION ALL SELECT NULL, false FROM bucket_key WHERE key = :key
+UNION ALL SELECT NULL, false FROM bucket_key WHERE key = :key AND NOT {UNENDED}
 """
+_GIVE_UP = f"DELETE FROM bucket_key WHERE key = :key AND {UNENDED}"
 # Each partition by one look into the index, and not by one for each of its rows.
 _PARTITIONS = """
 WITH RECURSIVE found AS (
@@ -93,8 +96,12 @@ class KeyRows(Rows):
             checksum = sha256 if isinstance(sha256, bytes) else None
             yield NamedKey(str(key), int(str(size or 0)), size is not None, checksum, str(study), str(name))
 
+    def give_up(self, key: str) -> None:
+        """End an upload that is late or of another timeline: no row can name its key any more."""
+        self._database.write(_GIVE_UP, key=key)
+
     def known(self, key: str) -> NamedKey | None:
-        """Return what names a key now; None if nothing does, and then nothing ever will."""
+        """Return what names a key now; None if nothing does, and nothing ever will once it is given up."""
         for size, kept in self._database.read(_KNOWN, key=key):
             return NamedKey(key, int(str(size or 0)), bool(kept))
         return None

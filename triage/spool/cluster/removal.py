@@ -8,14 +8,21 @@ from contextlib import suppress
 from triage.errors import cause
 from triage.spool.cluster.rows import PAGE, Rows
 from triage.spool.cluster.study_groups import KEPT_S
+from triage.spool.cluster.upload_states import OTHER_TIMELINE
 from triage.spool.cluster.uploads import PART
 
 logger = logging.getLogger(__name__)
 
+# The end of such an upload may have been acknowledged behind the time to which the database went back: its bytes stay,
+# without a row, and `triage store compare` tells of them.
+_LEAVE = f"""
+DELETE FROM bucket_key WHERE tenant = :tenant AND state = 'uploading' AND deadline < clock_timestamp()
+AND {OTHER_TIMELINE} RETURNING key
+"""
 # A dead key is deleted at once and again when its deadline has passed: bytes that were on the way come after the first.
-_EXPIRE = """
+_EXPIRE = f"""
 UPDATE bucket_key SET state = 'dead', deadline = clock_timestamp() + make_interval(secs => CAST(:deadline_s AS float8))
-WHERE tenant = :tenant AND state = 'uploading' AND deadline < clock_timestamp()
+WHERE tenant = :tenant AND state = 'uploading' AND deadline < clock_timestamp() AND NOT {OTHER_TIMELINE}
 """
 _DEAD = """
 SELECT key FROM bucket_key WHERE tenant = :tenant AND state = 'dead' AND key > :after ORDER BY key
@@ -43,9 +50,19 @@ class Removal(Rows):
         """
         self._remove_files(before)
         tenant = self._scope.tenant
+        self._leave_others(tenant)
         self._database.write(_EXPIRE, tenant=tenant, deadline_s=self._engines.address.upload_deadline_s)
         self._database.write(_PRUNE, tenant=tenant, kept_s=KEPT_S)
         self._delete_dead()
+
+    def _leave_others(self, tenant: str) -> None:
+        for (key,) in self._database.write(_LEAVE, tenant=tenant):
+            logger.warning(
+                "the upload of %s began before the database was restored, or another server took over: what is under "
+                "this key stays without a row, and may be the only copy of an object that was acknowledged. Have "
+                "`triage store compare` tell of it, and its study sent again",
+                key,
+            )
 
     def _delete_dead(self) -> None:
         after, tenant = "", self._scope.tenant

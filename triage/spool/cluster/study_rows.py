@@ -20,7 +20,14 @@ logger = logging.getLogger(__name__)
 _HERE = "tenant = :tenant AND partition = :partition"
 _ONE = f"{_HERE} AND study_uid = :study"
 # Exclusive among those that lock; rows of the study may refer to it meanwhile.
-_LOCK = f"SELECT 1 FROM study WHERE {_ONE} FOR NO KEY UPDATE"
+_LOCK = f"SELECT decision IS NULL FROM study WHERE {_ONE} FOR NO KEY UPDATE"
+_OF_STUDY = ("assessment", "history", "entry", "record", "object")
+_EMPTY = " ".join(
+    ("decision IS NULL", *(f"AND NOT EXISTS (SELECT 1 FROM {table} WHERE {_ONE})" for table in _OF_STUDY))
+)
+# Writers of rows of the study that hold no lock of it are waited for here, and seen by the next statement.
+_KEEP_OTHERS_OUT = f"SELECT 1 FROM study WHERE {_ONE} AND {_EMPTY} FOR UPDATE"
+_REMOVE_EMPTY = f"DELETE FROM study WHERE {_ONE} AND {_EMPTY}"
 _UIDS = f"SELECT study_uid FROM study WHERE {_HERE} AND study_uid > :after ORDER BY study_uid LIMIT CAST(:page AS int)"
 _HAS = f"SELECT CAST(extract(epoch FROM touched) AS float8) FROM study WHERE {_ONE}"
 _UNFINISHED = f"SELECT 1 FROM object WHERE {_ONE} AND state <> 'filed' LIMIT 1"
@@ -45,17 +52,15 @@ class StudyRows(ResultRows):
         """Hold the lock of a study: the row's, in a transaction. In a batch it is held until that is settled.
 
         What is written under it is committed at the end of the block, or undone if that raises; in a batch, what was
-        written about other studies stays.
+        written about other studies stays. A study of which there is nothing then is none.
         """
         uid = valid_uid(study_instance_uid)
-        if (current := self._database.current()) is not None:
-            with current.savepoint():
-                self._lock(uid)
-                yield
-            return
-        with self._database.transaction():
-            self._lock(uid)
+        current = self._database.current()
+        with self._database.transaction() if current is None else current.savepoint():
+            is_decided = self._lock(uid)
             yield
+            if not is_decided and self._write(_KEEP_OTHERS_OUT, study=uid):  # retention would never remove its row
+                self._write(_REMOVE_EMPTY, study=uid)
 
     def when_durable(self, study_instance_uid: str, act: Callable[[], None]) -> None:
         """Call ``act`` after the COMMIT of the thread's transaction, in a lock of the study of its own."""
@@ -116,6 +121,8 @@ class StudyRows(ResultRows):
             logger.warning("the store takes no studies: %s", cause(error))
             return False
 
-    def _lock(self, uid: str) -> None:
-        while not self._write(_LOCK, study=uid):  # another process may remove it in between
+    def _lock(self, uid: str) -> bool:
+        """Lock the row of a study, made if there is none, and return whether the study is decided."""
+        while not (found := self._write(_LOCK, study=uid)):  # another process may remove it in between
             self._make_study(uid)
+        return found == [[False]]

@@ -22,7 +22,7 @@ class StoreComparison:
     Both lists are taken at different moments, and the service goes on in between. So what they say is a suspicion,
     which is looked at again: a row that is there still when the bucket has denied its key is without its object, as a
     key is put before its row is written and deleted after its row is gone. A key that nothing names stays without a
-    name, as each is used once.
+    name, as each is used once; that of a late upload, when it is removed, is taken from it first.
     """
 
     def __init__(self, rows: KeyRows, bucket: Bucket) -> None:
@@ -47,12 +47,15 @@ class StoreComparison:
         return self._rows.folders() | set(self._bucket.folders(self._rows.tenant_folder))
 
     def is_unnamed(self, key: str) -> bool:
-        """Return whether no row names a key, and none ever will."""
+        """Return whether no row names a key. None ever will, unless an upload that is late is ended yet."""
         return self._rows.known(key) is None
 
     def remove(self, finding: Finding) -> bool:
         """Delete an object that no row names, and return whether that was so still. Raises OSError."""
-        if finding.fault is not Fault.UNNAMED or not self.is_unnamed(finding.key):
+        if finding.fault is not Fault.UNNAMED:
+            return False
+        self._rows.give_up(finding.key)
+        if not self.is_unnamed(finding.key):
             return False
         self._bucket.delete(finding.key)
         return True

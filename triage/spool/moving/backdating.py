@@ -14,6 +14,9 @@ from triage.spool.opening import INSTALLATION_FILE
 from triage.spool.result_files import DECISION
 from triage.spool.spool import Spool
 
+_DIGITS_S = 0.001
+"""Seconds within which two times are one: file systems and databases keep different digits."""
+
 
 class Backdating(Protocol):
     """The setting of times (POSIX seconds) in the target of a move, and of what a store makes but once."""
@@ -66,6 +69,11 @@ def backdating(address: Path | ClusterAddress) -> Backdating:
     from triage.spool.cluster.s3_bucket import S3Bucket
 
     return backdated_rows(address, S3Bucket(address.bucket))
+
+
+def is_same_time(ours: float, theirs: float) -> bool:
+    """Return whether the times of something in two stores (POSIX seconds) are one."""
+    return abs(ours - theirs) < _DIGITS_S
 
 
 def _set(path: Path, at: float) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from triage.spool.entries import Entries
+from triage.spool.moving.backdating import is_same_time
 from triage.spool.moving.errors import MoveError
 from triage.spool.store import Store
 
@@ -31,7 +32,7 @@ class EntryPair:
         return {name for name in source if self._counts(name)}, {name for name in target if self._counts(name)}
 
     def copy(self) -> list[tuple[float, str]]:
-        """Make the target's entries those of the source. Return those written, with their times, oldest first."""
+        """Make the target's entries those of the source. Return those written, with its times, oldest first."""
         different = set(self.different())
         order = [(at, name) for at, name in self.source.by_time() if name in different]
         place = self.source.place
@@ -46,6 +47,12 @@ class EntryPair:
         for name in sorted(set.union(*self.names())):
             if not self._is_same(name):
                 yield name
+
+    def of_other_times(self) -> list[tuple[float, str]]:
+        """Return the entries that the target has of another time, with those of the source, oldest first."""
+        theirs = {name: at for at, name in self.target.by_time()}
+        ours = [(at, name) for at, name in self.source.by_time() if self._counts(name) and name in theirs]
+        return [(at, name) for at, name in ours if not is_same_time(at, theirs[name])]
 
     def _counts(self, name: str) -> bool:
         if name.endswith(".lock") or name in self.nested:

@@ -51,9 +51,9 @@ def move(source: Store, moved: MoveTarget, told: Callable[[MoveCounts], None]) -
     counts.dead_letters = _bury(source, target)
     counts.removed = sum(1 for uid in _all_uids(target) if _removed_since(source, target, uid))
     for pair in site_pairs(source, target):
-        for at, name in pair.copy():
+        counts.entries += len(pair.copy())
+        for at, name in pair.of_other_times():  # also of one that a move before had copied when it was ended
             moved.times.written(pair.source.place, name, at)
-            counts.entries += 1
     for ours, theirs in _switches(source, target):
         _set_switches(ours, theirs)
     return counts
@@ -79,6 +79,8 @@ def differences(source: Store, target: Store, told: Callable[[int], None]) -> It
     for pair in site_pairs(source, target):
         for name in pair.different():
             yield f"{'/'.join((*pair.source.place.words, name))} differs"
+        for _, name in pair.of_other_times():
+            yield f"{'/'.join((*pair.source.place.words, name))} is of another time"
     for ours_off, theirs_off in _switches(source, target):
         if ours_off.disabled() != theirs_off.disabled():
             yield "the kill switches are not the same"

@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from triage.decision.records import Record
 from triage.spool.instance import ReceivedInstance
-from triage.spool.moving.backdating import Backdating
+from triage.spool.moving.backdating import Backdating, is_same_time
 from triage.spool.moving.entries import study_pairs
 from triage.spool.moving.errors import MoveError
 from triage.spool.store import Store
@@ -33,6 +33,7 @@ def move_study(source: Store, moved: MoveTarget, uid: str) -> int:
     for instance in objects:
         if moved.store.stored_object(instance) is None:
             _copy_object(source, moved, instance)
+        _set_received(source, moved, instance)  # also of one that is there: a crash may have come in between
     if source.has_study(uid):  # not of an object alone that waits
         _write_results(source, moved, uid, objects)
     return len(objects)
@@ -54,8 +55,11 @@ def _write_results(source: Store, moved: MoveTarget, uid: str, objects: Sequence
         for pair in study_pairs(source, target, uid):
             pair.copy()
     # Behind the lock: the times may be set in a session of their own.
-    decided_at = source.decided_at(uid) if source.decision(uid) is not None else None
-    moved.times.decided(uid, decided_at, source.touched(uid))
+    moved.times.decided(uid, _decided_at(source, uid), source.touched(uid))
+
+
+def _decided_at(store: Store, uid: str) -> float | None:
+    return store.decided_at(uid) if store.decision(uid) is not None else None
 
 
 def study_differences(source: Store, target: Store, uid: str, *, with_bytes: bool) -> Iterator[str]:
@@ -69,6 +73,8 @@ def study_differences(source: Store, target: Store, uid: str, *, with_bytes: boo
         yield f"study {uid}: not the same assessments"
     if source.history(uid) != target.history(uid):
         yield f"study {uid}: not the same decisions"
+    elif not is_same_time(_decided_at(source, uid) or 0.0, _decided_at(target, uid) or 0.0):
+        yield f"study {uid}: not decided at the same time"
     for pair in study_pairs(source, target, uid):
         for name in pair.different():
             yield f"study {uid}: {'/'.join((*pair.source.place.words, name))} differs"
@@ -82,6 +88,8 @@ def _object_differences(source: Store, target: Store, instance: ReceivedInstance
         yield f"object {instance.key}: not of the same size"
     elif with_bytes and not _same_bytes(source, target, instance):
         yield f"object {instance.key}: other bytes"
+    elif not is_same_time(ours.received_at(), theirs.received_at()):
+        yield f"object {instance.key}: not received at the same time"
     if source.is_filed(instance) != target.is_filed(instance):
         yield f"object {instance.key}: tagged in one store alone"
 
@@ -109,9 +117,14 @@ def _copy_object(source: Store, moved: MoveTarget, instance: ReceivedInstance) -
     try:
         upload.write(memoryview(stored.read_bytes()))
         moved.store.keep(upload, instance)
-        moved.times.received(instance, stored.received_at())
     finally:
         upload.discard()
+
+
+def _set_received(source: Store, moved: MoveTarget, instance: ReceivedInstance) -> None:
+    ours, theirs = source.stored_object(instance), moved.store.stored_object(instance)
+    if ours is not None and theirs is not None and not is_same_time(ours.received_at(), theirs.received_at()):
+        moved.times.received(instance, ours.received_at())
 
 
 def _copy_results(source: Store, target: Store, uid: str) -> None:
