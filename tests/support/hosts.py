@@ -58,8 +58,8 @@ class Hosts:
 
     def start(self, name: str, **settings: str | float) -> HostRole:
         """Start one process of a new host."""
-        port = free_ports(1)
-        return HostRole(self._host({f"{name}_metrics_port": port, **settings}).start(name), port)
+        port, section = free_ports(1), {"listen": "listener", "work": "worker"}.get(name, name)
+        return HostRole(self._host({f"{section}_metrics_port": port, **settings}).start(name), port)
 
     def command(self, *words: str) -> Role:
         """Start a command on a new host."""

@@ -208,6 +208,12 @@ class Store(Objects, Results, Studies, Protocol):
     def exists(self) -> bool:
         """Return whether it is there and can be read. Never raises."""
 
+    def why_away(self) -> str:
+        """Return why nothing can be received now, as its engines say; empty if they do not. Never raises.
+
+        Asks engines that are other programs, and may wait for them. Empty for files, of which each use tells.
+        """
+
     def installation_uid(self) -> str:
         """Return the UID of this installation alone, by which its reports name the device; made when first used."""
 
