@@ -76,6 +76,9 @@ class Objects(Protocol):
     def remove_old_parts(self, before: float) -> None:
         """Remove what uploads left that a crash ended, if last written before ``before`` (POSIX seconds)."""
 
+    def remove_local_parts(self, before: float) -> None:
+        """Remove what uploads left on this machine: for one that stands by while another one's sweep does the rest."""
+
     def drop_unfinished(self) -> None:
         """Remove all that waits and all dead letters: of a partition, whose objects are no patient's."""
 

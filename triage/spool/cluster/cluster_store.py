@@ -155,6 +155,10 @@ class ClusterStore(ObjectRows, StudyRows):
         """Remove what uploads left that a crash ended, and the keys of what was removed."""
         Removal(self._engines, self._scope).remove_old_parts(before)
 
+    def remove_local_parts(self, before: float) -> None:
+        """Remove what uploads left on this machine."""
+        Removal(self._engines, self._scope).remove_files(before)
+
     @contextmanager
     def scratch_file(self) -> Iterator[Path]:
         """Return the path of a file in this machine's folder for parts, which is removed at the end."""
