@@ -134,6 +134,29 @@ class TestALivingHolder:
             with pytest.raises(RuntimeError), other.workers.hold_alone("deliver", REFUSAL):
                 pass
 
+    def test_it_is_renewed_while_the_server_has_no_connection_left_for_work(self, cluster: Cluster):
+        store = cluster.open()
+        deadline = "SELECT CAST(deadline AS text) FROM lease WHERE tenant = :tenant"
+        with store.workers.lead("sweep") as lead:
+            first = cluster.rows(deadline)
+            wait_for(lambda: cluster.rows(deadline) != first, "the lease to be renewed")
+            store._engines.pool.borrow = lambda: _raise(OSError(errno.EAGAIN, "no connection left"))  # type: ignore[method-assign, return-value]
+            with pytest.raises(OSError, match="no connection left"):
+                store.entries("place").names()
+            for _ in range(4):  # for longer than a lease lasts, by its own renewals
+                before = cluster.rows(deadline)
+                wait_for(lambda before=before: cluster.rows(deadline) != before, "the lease to be renewed")
+            assert lead.is_certain
+            del store._engines.pool.borrow  # type: ignore[method-assign]
+
+    def test_the_sessions_of_its_leases_have_its_name(self, cluster: Cluster):
+        """A process that stands still in a renewal is ended by who takes its place, as in any other transaction."""
+        store = cluster.open()
+        pool = store._engines.leases._pool
+        session = pool.borrow()
+        assert session.run("SHOW application_name") == [[store._engines.pool.process]]
+        pool.give_back(session)
+
     def test_the_name_of_a_killed_process_can_be_taken_at_once_after_its_lease(self, cluster: Cluster):
         def child(tell: Tell, heard: Heard) -> None:
             with cluster.open().workers.hold_alone("up", REFUSAL):
