@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+from triage.spool.cluster.connection import APPLICATION
 from triage.spool.cluster.leases import HeldLease, Leases, local_transaction
 from triage.spool.cluster.pool import ConnectionPool, host_of
 from triage.spool.cluster.rows import Scope
@@ -53,6 +54,13 @@ RETURNING 1
 _COUNT = """
 SELECT count(*) FILTER (WHERE deadline >= clock_timestamp() AND NOT ended), count(*) FROM lease
 WHERE tenant = :tenant AND partition = :partition AND kind = 'worker'
+"""
+_CONNECTED = """
+SELECT DISTINCT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND starts_with(application_name, :ours)
+AND NOT starts_with(application_name, :own)
+AND NOT EXISTS (SELECT 1 FROM installation WHERE tenant <> :tenant)
+ORDER BY application_name
 """
 _FORGET = """
 DELETE FROM lease WHERE tenant = :tenant AND partition = :partition AND deadline < clock_timestamp()
@@ -151,6 +159,13 @@ class LeasedWorkers:
         """Return the numbers of live workers, and of dead ones whose name is still known."""
         ((alive, known),) = self._run(_COUNT)
         return int(str(alive)), int(str(known)) - int(str(alive))
+
+    def connected(self) -> list[str]:
+        """Return the other processes with a session; none of a database that several installations share."""
+        own = " ".join(self._pool.process.split()[:3])
+        with local_transaction(self._pool) as connection:
+            sessions = connection.run(_CONNECTED, ours=f"{APPLICATION} ", own=f"{own} ", tenant=self._scope.tenant)
+        return sorted({" ".join(str(name).split()[1:3]) for (name,) in sessions})
 
     def remove_old(self, before: float) -> None:
         """Forget the dead processes that started before ``before`` (POSIX seconds)."""
