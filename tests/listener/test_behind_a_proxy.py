@@ -220,6 +220,30 @@ def test_networks_that_are_none_or_too_wide_end_the_start(tmp_path: Path, networ
         load(path, {})
 
 
+def test_the_example_of_deploy_asks_every_process_of_a_listener(spool: Spool, tmp_path: Path):
+    text, away = Path("deploy/haproxy/cxr-triage.cfg").read_text(), list[str]()
+    with (
+        running_listener(spool, **BEHIND) as listener,
+        HealthServer(CollectorRegistry(), lambda: (True, "listening"), 0) as of_one,
+        HealthServer(CollectorRegistry(), lambda: (not away, "listening"), 0) as of_next,
+    ):
+        for before, after in {
+            "bind :11112": f"bind 127.0.0.1:{free_port()}\n    source {ADDRESS}",
+            "#http-check connect port 9111": f"http-check connect port {of_next.port}",
+            "#http-check send": "http-check send",
+            "#http-check expect": "http-check expect",
+            "10.0.0.11:11112 port 9110": f"127.0.0.1:{listener.port} port {of_one.port}",
+        }.items():
+            assert before in text
+            text = text.replace(before, after)
+        with running(tmp_path, text[: text.index("    server listener2")]):
+            wait_for(lambda: checks(tmp_path) == ["L7OK"], "checks of both processes")
+            away.append("the second's store")
+            wait_for(lambda: checks(tmp_path) == ["L7STS"], "the host to be taken out")
+            away.clear()
+            wait_for(lambda: checks(tmp_path) == ["L7OK"], "the host to be back")
+
+
 def test_the_example_of_deploy_serves_two_listeners_and_takes_one_out_that_stops(spool: Spool, tmp_path: Path):
     text, stopping = Path("deploy/haproxy/cxr-triage.cfg").read_text(), list[str]()
     port = free_port()

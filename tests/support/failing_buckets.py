@@ -55,6 +55,21 @@ class AwayBucket(FileBucket):
         raise OSError(errno.EAGAIN, "the store is busy, or refuses for now")
 
 
+@dataclass(frozen=True)
+class RefusingBucket(FileBucket):
+    """Fails at every PUT and DELETE by a number of the system's, and notes the keys that it was to delete."""
+
+    number: int = errno.ETIMEDOUT
+    asked: list[str] = field(default_factory=list)
+
+    def put(self, key: str, content: BinaryIO, size: int, sha256: bytes) -> None:
+        raise OSError(self.number, "as the test says")
+
+    def delete(self, key: str) -> None:
+        self.asked.append(key)
+        raise OSError(self.number, "as the test says")
+
+
 @dataclass
 class Gate:
     """A place where one thread waits until another lets it go on."""

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
+from triage.errors import cause
 from triage.metrics.listener import ListenerMetrics
 from triage.queue.priors import is_prior
 from triage.queue.stat_orders import is_stat
@@ -18,6 +20,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.partitions import partitions
 from triage.service.running import introduce
+from triage.service.store_probe import StoreProbe
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
@@ -45,7 +48,10 @@ def listen(settings: Settings, spool: Store, redis_url: str, index: int, of: int
     _warn_of_limits(settings, spool)
     targets = _storage_targets(settings, spool, metrics)
     drain = Drain(stopping, settings.listener.drain_s)
-    state = _ListenerState(spool, targets.high_water, drain)
+    why_refused: Callable[[], str] = partial(_why_refused, spool, targets.high_water)
+    if settings.store.kind != "files":
+        why_refused = StoreProbe(why_refused).why
+    state = _ListenerState(why_refused, drain)
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
         health_server(registry, state.ready, settings.listener, index),
@@ -75,10 +81,9 @@ def _storage_targets(settings: Settings, spool: Store, metrics: ListenerMetrics)
 
 @dataclass
 class _ListenerState:
-    """Readiness of a listener: its first port, once it listens, and the room that is left."""
+    """Readiness of a listener: its first port, once it listens, and why objects would be refused."""
 
-    spool: Store
-    high_water: HighWater
+    why_refused: Callable[[], str]
     drain: Drain
     port: int | None = None
 
@@ -89,9 +94,19 @@ class _ListenerState:
     def ready(self) -> tuple[bool, str]:
         if self.drain.has_begun:
             return False, "stopping: new associations are for other listeners"
-        if self.high_water.reached(self.spool):
-            return False, "the spool is above its high-water mark: C-STORE is answered 0xA700"
+        if why := self.why_refused():
+            return False, f"{why}: C-STORE is answered 0xA700"
         return (False, "not listening yet") if self.port is None else (True, f"listening on {self.port}")
+
+
+def _why_refused(spool: Store, high_water: HighWater) -> str:
+    """Return why objects cannot be stored now; empty if they can."""
+    if why := spool.why_away():
+        return why
+    try:
+        return "the spool is above its high-water mark" if high_water.reached(spool) else ""
+    except OSError as error:
+        return f"it is not known how full the spool is ({cause(error)})"
 
 
 def _warn_of_limits(settings: Settings, spool: Store) -> None:

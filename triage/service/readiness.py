@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from threading import Event
 
 from triage.runtime.drain import Drain
 from triage.runtime.health import Readiness
-from triage.worklist.worklist import Worklist
 
 
-def ready_with_list(index: Worklist, started: Event, doing: str) -> tuple[bool, str]:
-    """Return whether a process has started and the worklist answers, and ``doing`` or why not."""
+def ready_with_list(why_away: Callable[[], str], started: Event, doing: str) -> tuple[bool, str]:
+    """Return whether a process has started and the worklist answers, and ``doing`` or why not.
+
+    ``why_away`` says why the worklist does not answer.
+    """
     if not started.is_set():
         return False, "starting"
-    if why := index.why_away():
+    if why := why_away():
         return False, why
     return True, doing
 

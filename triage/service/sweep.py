@@ -154,7 +154,7 @@ class _OwnParts:
             return
         self._due = time.monotonic() + self._every_s
         try:
-            self._spool.remove_old_parts(time.time() - OLD_PART_S)
+            self._spool.remove_local_parts(time.time() - OLD_PART_S)
         except OSError as error:
             logger.warning("sweep: what transfers left on this host cannot be removed: %s", cause(error))
 

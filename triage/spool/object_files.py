@@ -43,6 +43,10 @@ class ObjectFiles(SpoolFiles):
             except OSError as error:  # worthless; the others must still be removed
                 logger.error("%s in the spool's incoming cannot be removed: %s", part.name, cause(error))
 
+    def remove_local_parts(self, before: float) -> None:
+        """Remove what uploads left: all of it is on this machine."""
+        self.remove_old_parts(before)
+
     def begin_upload(self) -> FileUpload:
         """Begin to receive an object, into a file of incoming/. Raises OSError."""
         return FileUpload(self.new_part())

@@ -71,6 +71,12 @@ class LiveWorkers(Protocol):
     def count(self) -> tuple[int, int]:
         """Return the numbers of live workers, and of dead ones whose name is still known."""
 
+    def connected(self) -> list[str]:
+        """Return the other processes that have the store open, as host and process ID, also those of no lease.
+
+        Empty where that cannot be told: of files, and of a database in which there are other installations.
+        """
+
     def remove_old(self, before: float) -> None:
         """Forget the dead workers that started before ``before`` (POSIX seconds)."""
 

@@ -76,6 +76,9 @@ class Objects(Protocol):
     def remove_old_parts(self, before: float) -> None:
         """Remove what uploads left that a crash ended, if last written before ``before`` (POSIX seconds)."""
 
+    def remove_local_parts(self, before: float) -> None:
+        """Remove what uploads left on this machine: for one that stands by while another one's sweep does the rest."""
+
     def drop_unfinished(self) -> None:
         """Remove all that waits and all dead letters: of a partition, whose objects are no patient's."""
 
@@ -207,6 +210,12 @@ class Store(Objects, Results, Studies, Protocol):
 
     def exists(self) -> bool:
         """Return whether it is there and can be read. Never raises."""
+
+    def why_away(self) -> str:
+        """Return why nothing can be received now, as its engines say; empty if they do not. Never raises.
+
+        Asks engines that are other programs, and may wait for them. Empty for files, of which each use tells.
+        """
 
     def installation_uid(self) -> str:
         """Return the UID of this installation alone, by which its reports name the device; made when first used."""

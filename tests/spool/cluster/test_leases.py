@@ -13,9 +13,11 @@ import pytest
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
 from tests.support.wait import wait_for
+from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.leases import HeldLease, Leases
 from triage.spool.processes import Lead, LedElsewhereError
 from triage.spool.store import Store
+from triage.spool.tables import Row, Value
 
 REFUSAL = RuntimeError("another one runs")
 Tell, Heard = Callable[[str], None], Callable[[], str]
@@ -154,6 +156,29 @@ class TestALivingHolder:
             with pytest.raises(RuntimeError), other.workers.hold_alone("deliver", REFUSAL):
                 pass
 
+    def test_it_is_renewed_while_the_server_has_no_connection_left_for_work(self, cluster: Cluster):
+        store = cluster.open()
+        deadline = "SELECT CAST(deadline AS text) FROM lease WHERE tenant = :tenant"
+        with store.workers.lead("sweep") as lead:
+            first = cluster.rows(deadline)
+            wait_for(lambda: cluster.rows(deadline) != first, "the lease to be renewed")
+            store._engines.pool.borrow = lambda: _raise(OSError(errno.EAGAIN, "no connection left"))  # type: ignore[method-assign, return-value]
+            with pytest.raises(OSError, match="no connection left"):
+                store.entries("place").names()
+            for _ in range(4):  # for longer than a lease lasts, by its own renewals
+                before = cluster.rows(deadline)
+                wait_for(lambda before=before: cluster.rows(deadline) != before, "the lease to be renewed")
+            assert lead.is_certain
+            del store._engines.pool.borrow  # type: ignore[method-assign]
+
+    def test_the_sessions_of_its_leases_have_its_name(self, cluster: Cluster):
+        """A process that stands still in a renewal is ended by who takes its place, as in any other transaction."""
+        store = cluster.open()
+        pool = store._engines.leases._pool
+        session = pool.borrow()
+        assert session.run("SHOW application_name") == [[store._engines.pool.process]]
+        pool.give_back(session)
+
     def test_the_name_of_a_killed_process_can_be_taken_at_once_after_its_lease(self, cluster: Cluster):
         def child(tell: Tell, heard: Heard) -> None:
             with cluster.open().workers.hold_alone("up", REFUSAL):
@@ -251,6 +276,76 @@ class TestAStandby:
         store._engines.pool.borrow = lambda: _raise(OSError(errno.EAGAIN, "no connection left"))  # type: ignore[method-assign, return-value]
         with pytest.raises(OSError, match="no connection left"), store.workers.lead("sweep"):
             pass
+
+
+class TestACommitWhoseAnswerIsLost:
+    """The row says that this process leads, and this process does not know it."""
+
+    def test_the_place_is_had_by_the_next_look(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
+        store = cluster.open(lease_s=300.0)  # far longer than the test waits
+        with losing_an_answer(monkeypatch, "INSERT INTO lease"):
+            with pytest.raises(ConnectionResetError), store.workers.lead("sweep"):
+                pass
+            with store.workers.lead("sweep") as lead:
+                assert lead.is_certain
+                store.entries("place").put("mine", "1")
+        with cluster.open().workers.lead("sweep"):
+            pass
+
+    def test_another_process_waits_for_its_end(self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch):
+        store, other = cluster.open(), cluster.open()
+        with losing_an_answer(monkeypatch, "INSERT INTO lease"):
+            with pytest.raises(ConnectionResetError), store.workers.lead("sweep"):
+                pass
+            with pytest.raises(LedElsewhereError), other.workers.lead("sweep"):
+                pass
+            with taken(other, "sweep"), pytest.raises(LedElsewhereError), store.workers.lead("sweep"):
+                pass
+
+    def test_a_worker_has_its_name_and_a_lone_process_its_place(
+        self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ):
+        store = cluster.open(lease_s=300.0)
+        for hold in (lambda: store.workers.hold("worker-1"), lambda: store.workers.hold_alone("up", REFUSAL)):
+            with losing_an_answer(monkeypatch, "INSERT INTO lease"):
+                with pytest.raises(ConnectionResetError), hold():
+                    pass
+                with hold():
+                    pass
+
+    def test_a_process_does_not_end_its_own_sessions(self, cluster: Cluster):
+        store = cluster.open()
+        before = store._database.read("SELECT pg_backend_pid()")
+        with store.workers.lead("sweep") as lead:
+            lead.keep_until_the_end()
+        cluster.rows("UPDATE lease SET ended = true WHERE tenant = :tenant")
+        with store.workers.lead("sweep"):
+            assert store._database.read("SELECT pg_backend_pid()") == before
+
+
+@contextmanager
+def losing_an_answer(monkeypatch: pytest.MonkeyPatch, begins: str) -> Iterator[None]:
+    """Lose the session after the COMMIT that follows the next statement of this beginning, and its answer with it."""
+    run, command, about = Connection.run, Connection.command, list[Connection]()
+    lost = list[bool]()
+
+    def noted(self: Connection, sql: str, **values: Value) -> list[Row]:
+        if sql.strip().startswith(begins):
+            about.append(self)
+        return run(self, sql, **values)
+
+    def losing(self: Connection, sql: str, timeout_s: float | None = None) -> None:
+        command(self, sql, timeout_s)
+        if sql == "COMMIT" and self in about and not lost:
+            lost.append(True)
+            self.close()
+            raise ConnectionResetError(errno.ECONNRESET, "the connection to the database is broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Connection, "run", noted)
+        patched.setattr(Connection, "command", losing)
+        yield
+    assert lost
 
 
 @contextmanager

@@ -17,13 +17,15 @@ from tests.spool.cluster.test_transactions import setting
 from tests.spool.test_store_contract import A, receive
 from tests.support.certificates import authority
 from tests.support.cluster import Cluster
+from tests.support.cut_cable import cable_to
+from tests.support.wait import wait_for
 from triage.security.database_users import DatabaseUsers
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.migrations.versions import v0001_first_tables
 from triage.spool.cluster.opening import cluster_at, open_cluster
-from triage.spool.cluster.schema import VERSION_TABLE
+from triage.spool.cluster.schema import _LOCK, VERSION_TABLE
 from triage.spool.cluster.shared_rows import SharedRows
 from triage.spool.cluster.sql_errors import as_os_error
 from triage.spool.errors import SpoolError
@@ -41,6 +43,23 @@ def opened_at(cluster: Cluster, database: DatabaseAddress) -> ClusterStore:
     assert isinstance(store, ClusterStore)
     cluster.opened.append(store)
     return store
+
+
+def of_first_release(cluster: Cluster, name: str) -> None:
+    """Make the tables of schema 0001."""
+    for statement in (*v0001_first_tables._TABLES, *v0001_first_tables._TRIGGERS):
+        cluster.server.command(statement, name)
+    cluster.server.command(f"CREATE TABLE {VERSION_TABLE} (version_num varchar(32) PRIMARY KEY)", name)
+    cluster.server.command(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')", name)
+
+
+def waits_since(cluster: Cluster, name: str) -> float:
+    """Return the seconds for which a session has waited for the lock of migrations."""
+    sql = (
+        "SELECT CAST(coalesce(max(extract(epoch FROM clock_timestamp() - query_start)), 0) AS float8) "
+        "FROM pg_stat_activity WHERE datname = :name AND wait_event = 'advisory'"
+    )
+    return float(str(cluster.server.run(sql, name=name)[0][0]))
 
 
 class TestSchema:
@@ -71,10 +90,7 @@ class TestSchema:
 
     def test_a_database_of_the_first_tables_keeps_its_rows_and_gets_those_of_access(self, cluster: Cluster):
         name = cluster.server.new_database()
-        for statement in (*v0001_first_tables._TABLES, *v0001_first_tables._TRIGGERS):
-            cluster.server.command(statement, name)
-        cluster.server.command(f"CREATE TABLE {VERSION_TABLE} (version_num varchar(32) PRIMARY KEY)", name)
-        cluster.server.command(f"INSERT INTO {VERSION_TABLE} VALUES ('0001')", name)
+        of_first_release(cluster, name)
         tenant = cluster.address.tenant
         cluster.server.command(f"INSERT INTO installation VALUES ('{tenant}', '', '2.25.1')", name)
         rows = SharedRows(cluster.server.address(name), tenant)
@@ -86,6 +102,46 @@ class TestSchema:
         rows.prepare()
         assert opened_at(cluster, cluster.server.address(name)).installation_uid() == "2.25.1"
         assert rows.read("SELECT content FROM audit_line WHERE tenant = :tenant") == [["c"]]
+
+    def test_a_migration_takes_the_time_that_it_takes(self, cluster: Cluster):
+        """It waits for another process's for longer than a statement, and an answer, may take otherwise."""
+        name = cluster.server.new_database()
+        database = cluster.server.address(name, statement_timeout_s=0.5)
+        holder, outcomes = Connection(cluster.server.address(name)), list[bool]()
+        thread = threading.Thread(target=lambda: outcomes.append(opened_at(cluster, database).exists()))
+        try:
+            holder.command("BEGIN")
+            holder.run(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            thread.start()
+            wait_for(lambda: waits_since(cluster, name) > 6.5, "the migration to have waited for so long")
+            holder.command("COMMIT")
+            thread.join(60)
+        finally:
+            holder.close()
+        assert outcomes == [True]
+
+    def test_a_database_that_does_not_answer_is_not_waited_for(self, cluster: Cluster):
+        cluster.open()
+        with cable_to(cluster.server.port) as cable:
+            database = replace(cluster.address.database, port=cable.port, statement_timeout_s=0.5)
+            cable.cut()
+            with pytest.raises(TimeoutError):
+                opened_at(cluster, database)
+
+    def test_a_table_that_another_session_holds_is_not_waited_for_with_everyone_behind(self, cluster: Cluster):
+        name = cluster.server.new_database()
+        of_first_release(cluster, name)
+        reader = Connection(cluster.server.address(name))
+        try:
+            reader.command("BEGIN")
+            reader.run("SELECT count(*) FROM lease")  # as pg_dump does for as long as it takes
+            with pytest.raises(BlockingIOError, match=r"pg_dump.*Nothing was changed.*start this again"):
+                opened_at(cluster, cluster.server.address(name, statement_timeout_s=0.5))
+            assert cluster.server.run(f"SELECT version_num FROM {VERSION_TABLE}", name) == [["0001"]]
+            reader.command("COMMIT")
+            assert opened_at(cluster, cluster.server.address(name)).exists()
+        finally:
+            reader.close()
 
     def test_a_role_that_may_not_change_tables_can_use_them(self, cluster: Cluster):
         cluster.open()

@@ -14,8 +14,9 @@ import pytest
 from tests.spool.test_store_contract import CONTENT, A, receive, tag
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
-from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket
+from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket, RefusingBucket
 from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.cluster.removal import Removal
 
 
 def test_a_bucket_that_refuses_is_told_from_an_object_that_is_not_there(cluster: Cluster):
@@ -190,3 +191,61 @@ def test_a_removal_that_is_undone_keeps_the_keys(cluster: Cluster):
     sweep(store)
     found = store.stored_object(A)
     assert found is not None and found.read_bytes() == CONTENT and store.decision("1.2.3") is not None
+
+
+def dead_keys(cluster: Cluster, count: int) -> None:
+    """List keys that the sweep has to delete, and whose time is over."""
+    for number in range(count):
+        cluster.server.run(
+            "INSERT INTO bucket_key (key, tenant, partition, state, deadline) "
+            "VALUES (:key, :tenant, '', 'dead', clock_timestamp() - interval '1 hour')",
+            key=f"{cluster.address.tenant}/main/x/{number}",
+            tenant=cluster.address.tenant,
+        )
+
+
+class TestABucketThatIsAway:
+    @pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.ECONNREFUSED, errno.ENXIO])
+    def test_the_sweep_asks_it_once_and_goes_on_with_the_rest_of_its_work(self, cluster: Cluster, number: int):
+        dead_keys(cluster, 5)
+        away = RefusingBucket(cluster.bucket.folder, number)
+        sweep(cluster.open(away))
+        assert len(away.asked) == 1 and listed(cluster) == ["dead"] * 5
+        sweep(cluster.open())
+        assert listed(cluster) == []
+
+    @pytest.mark.parametrize("number", [errno.EACCES, errno.EAGAIN, errno.EIO])
+    def test_a_key_that_it_refuses_keeps_no_other_from_being_deleted(self, cluster: Cluster, number: int):
+        dead_keys(cluster, 5)
+        refusing = RefusingBucket(cluster.bucket.folder, number)
+        sweep(cluster.open(refusing))
+        assert len(refusing.asked) == 5
+
+    def test_the_sweep_ends_when_its_time_is_over_and_the_next_one_goes_on(self, cluster: Cluster):
+        dead_keys(cluster, 5)
+        store, now = cluster.open(), iter(range(0, 10_000, 5))
+        removal = Removal(store._engines, store._scope, lambda: float(next(now)))
+        removal.remove_old_parts(0.0)
+        assert 0 < len(listed(cluster)) < 5
+        sweep(store)
+        assert listed(cluster) == []
+
+    def test_a_sender_is_refused_without_a_second_wait(self, cluster: Cluster):
+        away = RefusingBucket(cluster.bucket.folder)
+        with pytest.raises(TimeoutError):
+            receive(cluster.open(away), A)
+        assert away.asked == [] and listed(cluster) == ["dead"]
+        answers = RefusingBucket(cluster.bucket.folder, errno.EIO)
+        with pytest.raises(OSError):
+            receive(cluster.open(answers), A)
+        assert len(answers.asked) == 1
+
+    def test_a_host_that_stands_by_removes_its_own_parts_and_asks_nothing(self, cluster: Cluster):
+        killed_at(cluster, "before put", lambda store: receive(store, A))
+        dead_keys(cluster, 2)
+        bucket = RefusingBucket(cluster.bucket.folder)
+        store = cluster.open(bucket, upload_deadline_s=0.0)
+        assert len(parts(cluster)) == 1
+        store.remove_local_parts(time.time() + 60)
+        assert parts(cluster) == [] and bucket.asked == []
+        assert sorted(map(str, listed(cluster))) == ["dead", "dead", "uploading"]

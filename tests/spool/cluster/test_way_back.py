@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from tests.spool.test_moving import CrashError, all_differences, crash_at_write, source
 from tests.spool.test_store_contract import A, receive
 from tests.support.builders import an_instance
+from tests.support.child_process import Child
 from tests.support.cluster import Cluster
 from tests.support.service import a_chest
 from tests.support.service import receive as received
@@ -19,9 +22,10 @@ from triage.scoring.batch import OpenError, _digest_to_compare, open_file
 from triage.scoring.decode_context import DecodeContext
 from triage.spool.cluster.backdated_rows import backdated_rows
 from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.cluster.opening import open_cluster
 from triage.spool.moving.backdating import FileBackdating
 from triage.spool.moving.errors import MoveError
-from triage.spool.moving.move import MoveCounts, move, refuse_at_work
+from triage.spool.moving.move import MoveCounts, move, refuse_at_work, refuse_connected
 from triage.spool.moving.study import MoveTarget
 from triage.spool.spool import Spool
 
@@ -36,6 +40,31 @@ def shared(source: Spool, cluster: Cluster) -> ClusterStore:
     store = cluster.open()
     move(source, MoveTarget(store, backdated_rows(cluster.address, cluster.bucket)), lambda counts: None)
     return store
+
+
+def test_a_process_without_a_lease_is_seen_by_its_session(cluster: Cluster):
+    """A listener and a web process have none."""
+    server = cluster.server
+    address = replace(cluster.address, database=server.address(server.new_database()))
+
+    def child(tell: Callable[[str], None], heard: Callable[[], str]) -> None:
+        store = open_cluster(address, cluster.bucket)
+        receive(store, A)  # type: ignore[arg-type]
+        tell(str(os.getpid()))
+        heard()
+
+    source = open_cluster(address, cluster.bucket)
+    source.installation_uid()
+    refuse_connected(source)  # not by our own sessions
+    with Child(child) as process:
+        pid = process.line()
+        with pytest.raises(MoveError, match=rf" {pid}\. Stop all of them first"):
+            refuse_connected(source)
+        other = open_cluster(replace(address, tenant="another"), cluster.bucket)
+        other.installation_uid()
+        refuse_connected(source)  # it cannot be told whose sessions they are
+    source.close()  # type: ignore[attr-defined]
+    other.close()  # type: ignore[attr-defined]
 
 
 def moved_back(shared: ClusterStore, target: Spool) -> MoveCounts:

@@ -95,7 +95,7 @@ def _target(settings: Settings) -> MoveTarget:
 
 def _run(source: Store, target: MoveTarget, finish: bool) -> None:
     from triage.spool.moving.errors import MoveError
-    from triage.spool.moving.move import move, refuse_at_work
+    from triage.spool.moving.move import move, refuse_at_work, refuse_connected
 
     refuse_at_work(target.store)
     if not finish:
@@ -103,10 +103,12 @@ def _run(source: Store, target: MoveTarget, finish: bool) -> None:
         click.echo("stop every process of the service, and call it with --finish")
         return
     refuse_at_work(source)
+    refuse_connected(source)
     refusal = MoveError(f"`triage up` runs on {source.name}: stop it first")
     with source.workers.hold_alone("up", refusal):
         _tell(move(source, target, _progress))
         _compare(source, target.store)
+        refuse_connected(source)  # one that was started meanwhile may have taken objects since
 
 
 def _move_access(old: Settings, new: Settings, *, keep_users: bool) -> None:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hashlib import sha256 as sha256_of
 from typing import BinaryIO, Protocol
 
+_ANSWERS = (errno.EACCES, errno.EAGAIN, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ENOENT, errno.ENOSPC)
+
 
 @dataclass(frozen=True)
 class ListedKey:
@@ -55,6 +57,14 @@ class Bucket(Protocol):
 
     def folders(self, prefix: str) -> Iterator[str]:
         """Yield the beginnings of keys below ``prefix`` up to the next slash, with it, in no particular order."""
+
+
+def is_answer(error: OSError) -> bool:
+    """Return whether a bucket that is there said this of one key; after any other error it says no better of the next.
+
+    It did not answer, or cannot be used at all.
+    """
+    return error.errno in _ANSWERS
 
 
 def read_checked(bucket: Bucket, key: str, size: int, sha256: bytes | None) -> bytes:

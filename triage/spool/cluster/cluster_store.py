@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+from triage.errors import cause
 from triage.spool.cluster.entry_rows import EntryRows
 from triage.spool.cluster.fill_level import FillLevel
 from triage.spool.cluster.list_tables import ListTables
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 _HERE = "tenant = :tenant AND partition = :partition"
 _INSTALL = "INSERT INTO installation (tenant, partition, uid) VALUES (:tenant, :partition, :uid) ON CONFLICT DO NOTHING"
 _INSTALLED = f"SELECT uid FROM installation WHERE {_HERE}"
+_TAKES = f"SELECT current_setting('transaction_read_only'), (SELECT count(*) FROM installation WHERE {_HERE})"
 _OF_SITE = f"{_HERE} AND COALESCE(study_uid, '') = ''"  # in the words of the index
 # Each place by one look into the index, and not by one for each of its entries, which may be the outbox of a day.
 _PLACES = f"""
@@ -96,6 +98,16 @@ class ClusterStore(ObjectRows, StudyRows):
             return False
         return True
 
+    def why_away(self) -> str:
+        """Return why the database or the bucket cannot be used; empty if they can, as far as a look can tell."""
+        try:
+            ((read_only, _),) = self._read(_TAKES)
+        except OSError as error:
+            return f"the database cannot be used ({cause(error)})"
+        if read_only != "off":
+            return "the database takes no changes (it is read-only: a standby, or set so)"
+        return self._why_no_objects()
+
     def installation_uid(self) -> str:
         """Return the UID of this installation alone; made when first used."""
         if not (found := self._read(_INSTALLED)):
@@ -150,6 +162,10 @@ class ClusterStore(ObjectRows, StudyRows):
     def remove_old_parts(self, before: float) -> None:
         """Remove what uploads left that a crash ended, and the keys of what was removed."""
         Removal(self._engines, self._scope).remove_old_parts(before)
+
+    def remove_local_parts(self, before: float) -> None:
+        """Remove what uploads left on this machine."""
+        Removal(self._engines, self._scope).remove_files(before)
 
     @contextmanager
     def scratch_file(self) -> Iterator[Path]:

@@ -143,8 +143,10 @@ class Connection:
 
 def _connected(address: DatabaseAddress) -> socket.socket:
     connected = socket.create_connection((address.host, address.port), min(_CONNECT_S, address.statement_timeout_s))
-    # A host that is gone says nothing: its kernel's silence ends the wait as our own timeouts do.
+    # A host that is gone says nothing: its kernel's silence ends a wait that has no time of its own.
     connected.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 6)):
+        connected.setsockopt(socket.IPPROTO_TCP, option, value)
     connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connected
 

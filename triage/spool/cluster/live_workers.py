@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
+from triage.spool.cluster.connection import APPLICATION
 from triage.spool.cluster.leases import HeldLease, Leases, local_transaction
 from triage.spool.cluster.pool import ConnectionPool, host_of
 from triage.spool.cluster.rows import Scope
@@ -27,7 +28,7 @@ VALUES (:tenant, :partition, :kind, :name, CAST(:token AS uuid), clock_timestamp
 ON CONFLICT (tenant, partition, kind, name) DO UPDATE
 SET token = EXCLUDED.token, started = EXCLUDED.started, deadline = EXCLUDED.deadline, ended = false,
   holder = EXCLUDED.holder
-WHERE held.ended OR held.deadline < clock_timestamp()
+WHERE held.ended OR held.deadline < clock_timestamp() OR held.token = EXCLUDED.token
 RETURNING 1
 """
 _DEADLINE = """
@@ -35,12 +36,13 @@ SELECT CAST(extract(epoch FROM deadline) AS float8), deadline >= clock_timestamp
 WHERE tenant = :tenant AND partition = :partition AND kind = :kind AND name = :name
 """
 _HOLDER = """
-SELECT holder, deadline >= clock_timestamp() AND NOT ended FROM lease
+SELECT holder, deadline >= clock_timestamp() AND NOT ended AND CAST(token AS text) <> :unsure FROM lease
 WHERE tenant = :tenant AND partition = :partition AND kind = :kind AND name = :name
 """
 _END_SESSIONS = """
 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
 WHERE application_name = :holder AND usename = current_user AND datname = current_database()
+AND pid <> pg_backend_pid()
 """
 """A process that stands still in a transaction keeps its lease from being taken until the server ends that."""
 _DECLARE = """
@@ -53,6 +55,13 @@ _COUNT = """
 SELECT count(*) FILTER (WHERE deadline >= clock_timestamp() AND NOT ended), count(*) FROM lease
 WHERE tenant = :tenant AND partition = :partition AND kind = 'worker'
 """
+_CONNECTED = """
+SELECT DISTINCT application_name FROM pg_stat_activity
+WHERE datname = current_database() AND starts_with(application_name, :ours)
+AND NOT starts_with(application_name, :own)
+AND NOT EXISTS (SELECT 1 FROM installation WHERE tenant <> :tenant)
+ORDER BY application_name
+"""
 _FORGET = """
 DELETE FROM lease WHERE tenant = :tenant AND partition = :partition AND deadline < clock_timestamp()
 AND started < to_timestamp(CAST(:before AS float8))
@@ -64,6 +73,8 @@ class LeasedWorkers:
 
     def __init__(self, pool: ConnectionPool, leases: Leases, scope: Scope) -> None:
         self._pool, self._leases, self._scope = pool, leases, scope
+        self._unsure: dict[tuple[str, str, str], str] = {}
+        """Tokens of leases that this process may have taken: the answer to their COMMIT was lost."""
 
     @contextmanager
     def hold(self, worker_name: str) -> Iterator[None]:
@@ -116,13 +127,17 @@ class LeasedWorkers:
         return next((host_of(holder) for holder, lives in self._holder(name) if lives), "")
 
     def _end_sessions(self, holder: str) -> None:
-        """End the sessions of a process; none has an empty name."""
-        if holder:
+        """End the sessions of another process; none has an empty name. What this one is in the midst of goes on."""
+        if holder and holder != self._pool.process:
             with local_transaction(self._pool) as connection:
                 connection.run(_END_SESSIONS, holder=holder)
 
     def _holder(self, name: str) -> list[tuple[str, bool]]:
-        return [(str(holder), bool(lives)) for holder, lives in self._run(_HOLDER, kind=_ALONE, name=name)]
+        """Return the holder of a place, and whether it lives; a lease is no one's that this process may have taken."""
+        unsure = self._unsure.get(self._place(_ALONE, name), "")
+        return [
+            (str(holder), bool(lives)) for holder, lives in self._run(_HOLDER, kind=_ALONE, name=name, unsure=unsure)
+        ]
 
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a worker lives. False for a malformed name.
@@ -145,15 +160,32 @@ class LeasedWorkers:
         ((alive, known),) = self._run(_COUNT)
         return int(str(alive)), int(str(known)) - int(str(alive))
 
+    def connected(self) -> list[str]:
+        """Return the other processes with a session; none of a database that several installations share."""
+        own = " ".join(self._pool.process.split()[:3])
+        with local_transaction(self._pool) as connection:
+            sessions = connection.run(_CONNECTED, ours=f"{APPLICATION} ", own=f"{own} ", tenant=self._scope.tenant)
+        return sorted({" ".join(str(name).split()[1:3]) for (name,) in sessions})
+
     def remove_old(self, before: float) -> None:
         """Forget the dead processes that started before ``before`` (POSIX seconds)."""
         self._run(_FORGET, before=before)
 
     def _take(self, kind: str, name: str) -> str:
-        """Take a lease that is free, and return its token; empty if a process has it."""
-        token = str(uuid4())
+        """Take a lease that is free, and return its token; empty if a process has it.
+
+        One that was taken by a COMMIT whose answer was lost is free too: this process holds nothing by it.
+        """
+        place = self._place(kind, name)
+        token = self._unsure.setdefault(place, str(uuid4()))
         values = {"kind": kind, "name": name, "token": token, "holder": self._pool.process}
-        return token if self._run(_TAKE, lease_s=self._leases.lease_s, **values) else ""
+        taken = self._run(_TAKE, lease_s=self._leases.lease_s, **values)
+        del self._unsure[place]
+        return token if taken else ""
+
+    def _place(self, kind: str, name: str) -> tuple[str, str, str]:
+        """Return a lease's key among those that are unsure: of this process alone, and of no parent's."""
+        return self._pool.process, kind, name
 
     def _run(self, sql: str, **values: str | float) -> list[list[object]]:
         with local_transaction(self._pool) as connection:

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 from triage.decision.records import Record
 from triage.dicom.uid import valid_uid
+from triage.errors import cause
 from triage.spool.cluster.bucket_objects import BucketObject
 from triage.spool.cluster.missing import missing
 from triage.spool.cluster.rows import Engines, Rows, Scope
@@ -139,13 +140,17 @@ class ObjectRows(Rows):
 
     def gives_objects(self) -> bool:
         """Return whether the bucket answers a question about a key that it does not have. Never raises."""
+        return not self._why_no_objects()
+
+    def _why_no_objects(self) -> str:
+        """Return why the bucket does not answer; empty if it does."""
         try:
             self._engines.bucket.size(f"{self._scope.folder}/{uuid4().hex}")
         except FileNotFoundError:
-            return True
-        except OSError:
-            return False
-        return True
+            return ""
+        except OSError as error:
+            return f"the bucket cannot be used ({cause(error)})"
+        return ""
 
     def is_filed(self, instance: ReceivedInstance) -> bool:
         """Return whether the object is with its study, tagged."""

@@ -22,14 +22,19 @@ _IDLE = 8
 class ConnectionPool:
     """Open sessions of a database. Safe to share between threads; a forked child begins with none."""
 
-    def __init__(self, address: DatabaseAddress) -> None:
-        self._address = address
-        self.process = _name_of_this_process()
-        """The name of this process's sessions at the server, which no other process has."""
+    def __init__(self, address: DatabaseAddress, named_by: ConnectionPool | None = None) -> None:
+        """Connect to nothing yet. ``named_by``: another pool of this process, whose name its sessions have too."""
+        self._address, self._named_by = address, named_by
+        self._process = _name_of_this_process()
         self._lock = threading.Lock()
         self._idle: list[Connection] = []
         self._open: set[Connection] = set()
         around_fork(self, lambda _: None, lambda _: None, ConnectionPool._abandon)
+
+    @property
+    def process(self) -> str:
+        """The name of this process's sessions at the server, which no other process has."""
+        return self._named_by.process if self._named_by else self._process
 
     def borrow(self) -> Connection:
         """Return a session for one thread, which gives it back. Raises OSError."""
@@ -65,7 +70,7 @@ class ConnectionPool:
         connection.close()
 
     def _abandon(self) -> None:
-        self._lock, self.process = threading.Lock(), _name_of_this_process()
+        self._lock, self._process = threading.Lock(), _name_of_this_process()
         for connection in self._open:
             connection.abandon()
         self._open, self._idle = set(), []

@@ -42,7 +42,9 @@ class Engines:
         """Nothing is connected yet."""
         self.address, self.bucket = address, bucket
         self.pool = ConnectionPool(address.database)
-        self.leases = Leases(self.pool, address.lease_s)
+        # A server without a connection left for our work must not end our leases too: they keep a session of their own.
+        self._of_leases = ConnectionPool(address.database, named_by=self.pool)
+        self.leases = Leases(self._of_leases, address.lease_s)
         self.database = Database(address.database, self.pool, self.leases)
         self.announcements = Announcements(self.pool)
 
@@ -50,6 +52,7 @@ class Engines:
         """End the session that listens, and the idle ones."""
         self.announcements.close()
         self.pool.close()
+        self._of_leases.close()
 
     @property
     def scratch(self) -> Path:

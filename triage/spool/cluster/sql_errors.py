@@ -14,6 +14,7 @@ DRIVER_ERRORS = (DatabaseError, InterfaceError, OSError)
 """Everything that the driver raises for a server that refuses, fails or is gone."""
 
 UNIQUE_VIOLATION = "23505"
+LOCK_NOT_AVAILABLE = "55P03"
 
 _STATES = {
     "25006": (errno.EROFS, "the database takes no changes (it is read-only: a standby, or set so)"),
@@ -27,7 +28,7 @@ _STATES = {
     "57P05": (errno.ECONNRESET, "the database ended an idle connection"),
     "25P03": (errno.ECONNRESET, "the database ended a transaction that was idle for too long"),
     "57014": (errno.ETIMEDOUT, "the database gave a statement up after the time allowed to it"),
-    "55P03": (errno.EAGAIN, "a row of the database is locked"),
+    LOCK_NOT_AVAILABLE: (errno.EAGAIN, "a row of the database is locked"),
     "40P01": (errno.EDEADLK, "two transactions of the database waited for each other, and this one was ended"),
     "40001": (errno.EAGAIN, "a transaction of the database met another one, and has to be repeated"),
     "23503": (errno.ENOENT, "the study that this is of is not in the store"),

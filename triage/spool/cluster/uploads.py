@@ -13,6 +13,7 @@ from typing import BinaryIO
 from uuid import uuid4
 
 from triage.errors import cause
+from triage.spool.cluster.bucket import is_answer
 from triage.spool.cluster.rows import Engines, Rows, Scope
 from triage.spool.cluster.transactions import Transaction
 from triage.spool.stored_object import Upload
@@ -97,8 +98,9 @@ class BucketUploads(Rows):
         try:
             with upload.reader() as content:
                 self._engines.bucket.put(key, content, upload.size, upload.sha256)
-        except BaseException:
-            self.give_up(key)
+        except BaseException as error:
+            # A store that is silent would keep the sender waiting for as long again: its answer is not worth that.
+            self.give_up(key, now=not isinstance(error, OSError) or is_answer(error))
             raise
         with self._database.apart() as transaction:
             if not transaction.run(_IN_TIME, key=key):
@@ -107,15 +109,16 @@ class BucketUploads(Rows):
                 raise OSError(errno.ETIMEDOUT, text)
             yield key, transaction
 
-    def give_up(self, key: str) -> None:
-        """Have a key deleted whose upload failed, now and once more: its bytes may be on the way. Never raises."""
+    def give_up(self, key: str, *, now: bool = True) -> None:
+        """Have a key deleted whose upload failed, ``now`` and by the sweep: bytes may be on the way. Never raises."""
         try:
             with self._database.apart():
                 self._write_key(_GIVE_UP, key, deadline_s=self._deadline_s)
         except OSError as error:
             logger.warning("an upload that failed is left to its deadline: %s", cause(error))
         else:
-            self._delete(key)
+            if now:
+                self._delete(key)
 
     def done(self, key: str) -> None:
         """Take a key off the list, in the transaction that writes its row."""

@@ -34,6 +34,13 @@ def refuse_at_work(store: Store) -> None:
         raise MoveError(f"processes work on {store.name}: stop all of them first")
 
 
+def refuse_connected(store: Store) -> None:
+    """Raise MoveError if another process has a store open: a listener would acknowledge into what is left behind."""
+    if found := store.workers.connected():
+        named = ", ".join(found)
+        raise MoveError(f"processes have {store.name} open (host and process ID): {named}. Stop all of them first")
+
+
 def move(source: Store, moved: MoveTarget, told: Callable[[MoveCounts], None]) -> MoveCounts:
     """Copy all that the target lacks, and remove from it what the source has no more.
 
