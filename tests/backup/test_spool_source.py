@@ -119,12 +119,10 @@ class World:
             yield False, lambda: self.outbox.requeue(item.key, time.time())
         item = self._waiting(uid)
         yield False, lambda: self.outbox._settle(item, DeliveryState.DELIVERED, "delivered", "", time.time())
-        yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED)
+        yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED, time.time())
 
     def _tell(self, uid: str) -> None:
-        build_if_changed(
-            Builder(self.spool, self.outbox, "pacs", self.channel), uid, self.outbox.waiting("pacs"), time.time()
-        )
+        build_if_changed(Builder(self.spool, self.outbox, "pacs", self.channel), uid, time.time())
 
     def _waiting(self, uid: str) -> Any:
         return next(each for each in self.outbox.waiting("pacs") if each.study_instance_uid == uid)
@@ -188,7 +186,7 @@ def test_what_is_built_after_the_outbox_was_listed_has_its_message(spool: Spool,
 
     def told(*uids: str) -> None:
         for uid in uids:
-            build_if_changed(Builder(spool, outbox, "pacs", Peer()), uid, outbox.waiting("pacs"), time.time())
+            build_if_changed(Builder(spool, outbox, "pacs", Peer()), uid, time.time())
 
     class Meanwhile(SpoolSource):
         def groups(self, known: Any) -> Iterator[Any]:
