@@ -28,7 +28,7 @@ def test_requeued_after_the_round_has_looked_and_before_the_study_is_built(
     clock = Clock()
     with store_scp() as scp:
         deliverer = a_deliverer(spool, scp.port, clock)
-        result, requeued = a_requeued_result(deliverer), []
+        result, requeued = a_requeued_result(deliverer), list[str]()
         build = type(deliverer)._build_one
 
         def requeue_first(self: Any, uid: str, *others: Any) -> None:
@@ -48,7 +48,7 @@ def test_requeued_while_the_study_is_built(spool: Spool, monkeypatch: pytest.Mon
     clock = Clock()
     with store_scp() as scp:
         deliverer = a_deliverer(spool, scp.port, clock)
-        result, threads = a_requeued_result(deliverer), []
+        result, threads = a_requeued_result(deliverer), list[Any]()
         put = Outbox.put
 
         def requeue_first(self: Outbox, *of_message: Any) -> None:

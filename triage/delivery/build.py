@@ -12,7 +12,7 @@ from triage.decision.types import URGENCY_OF_TAG
 from triage.decision.urgency import lowers
 from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
+from triage.delivery.record import BEGUN, DeliveryRecord, DeliveryState, OutgoingObject
 from triage.errors import cause
 from triage.spool.store import Store
 from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study, revision
@@ -149,7 +149,7 @@ def _supersede(
 
 def _never_left(record: DeliveryRecord, unsent: Mapping[int, OutgoingObject]) -> bool:
     """Return whether the message waits and cannot have reached the peer, as any attempt may have."""
-    left = any(each["outcome"] == DeliveryStatus.RETRY for each in record.tries)
+    left = any(each["outcome"] in (BEGUN, DeliveryStatus.RETRY) for each in record.tries)
     return record.state is DeliveryState.WAITING and record.number in unsent and not left
 
 

@@ -21,7 +21,7 @@ from dataclasses import replace
 
 from triage.channels.base import DeliveryStatus
 from triage.delivery.pauses import note_pause, pause_of
-from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
+from triage.delivery.record import BEGUN, DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.dicom.uid import valid_uid
 from triage.errors import TriageError
 from triage.spool.entries import Entries
@@ -186,6 +186,20 @@ class Outbox:
                     older, DeliveryState.SUPERSEDED, DeliveryState.SUPERSEDED, "a newer result was delivered", at
                 )
                 self._dead(older.destination).remove(older.key.file_name)
+
+    def begin(self, item: OutgoingObject, at: float) -> None:
+        """Note that an attempt begins, before the message leaves. Hold its study's lock.
+
+        What cannot be written down afterwards would be sent again and again: this is refused first. Not durably, where
+        that costs time: after a power failure the message is sent again, as ever.
+        """
+        record = self._record(item.study_instance_uid, item.destination, item.number)
+        self._write_record(item.study_instance_uid, record.tried(BEGUN, "", at), durable=False)
+
+    def did_not_begin(self, item: OutgoingObject) -> None:
+        """Take back that an attempt began: nothing left. Hold its study's lock."""
+        record = self._record(item.study_instance_uid, item.destination, item.number)
+        self._write_record(item.study_instance_uid, record.not_begun(), durable=False)
 
     def waits(self, item: OutgoingObject) -> bool:
         """Return whether it is still there: a person may have dropped it while it was sent. Hold its study's lock."""
@@ -355,10 +369,10 @@ class Outbox:
     def _record(self, study_instance_uid: str, destination: str, number: int) -> DeliveryRecord:
         return DeliveryRecord.from_json(self._records(study_instance_uid).get(f"{destination}+{number:04d}.json"))
 
-    def _write_record(self, study_instance_uid: str, record: DeliveryRecord) -> None:
+    def _write_record(self, study_instance_uid: str, record: DeliveryRecord, *, durable: bool = True) -> None:
         records = self._records(study_instance_uid)
         records.prepare()
-        records.put(f"{record.destination}+{record.number:04d}.json", record.to_json())
+        records.put(f"{record.destination}+{record.number:04d}.json", record.to_json(), durable=durable)
 
     def _records(self, study_instance_uid: str) -> Entries:
         return self._spool.study_entries(study_instance_uid, "deliveries")

@@ -116,7 +116,12 @@ class Sender:
             return True
         came = associations_of(self.spool, study)
         with about(destination=self.name, study=study, revision=item.revision, association=came):
-            outcome = self._sent(send, payload)
+            try:
+                outcome = self._sent(send, payload)
+            except UnreachableError:  # no attempt: it did not leave
+                with self.spool.study_lock(study):
+                    self.outbox.did_not_begin(item)
+                raise
             self._settle(item, outcome)
         if outcome.lost:
             if due.stop():
@@ -133,7 +138,9 @@ class Sender:
             self.outbox.forget(item)
             return None
         with self.spool.study_lock(item.study_instance_uid):  # a person may requeue or drop a message of it meanwhile
-            return self._looked_at(item)
+            if (payload := self._looked_at(item)) is not None:
+                self.outbox.begin(item, self.now())
+            return payload
 
     def _looked_at(self, item: OutgoingObject) -> bytes | None:
         try:
