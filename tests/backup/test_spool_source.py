@@ -116,7 +116,7 @@ class World:
         item = self._waiting(uid)
         if self.dice.random() < 0.3:
             yield False, lambda: self.outbox.bury(item, "refused", time.time())
-            yield False, lambda: self.outbox.requeue(item.key, time.time())
+            yield True, lambda: self.outbox.requeue(item.key, time.time())
         item = self._waiting(uid)
         yield False, lambda: self.outbox._settle(item, DeliveryState.DELIVERED, "delivered", "", time.time())
         yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED, time.time())
@@ -209,7 +209,7 @@ def test_a_message_that_is_missing_is_reported(spool: Spool, tmp_path: Path) -> 
     assess(spool, instance)
     settle(spool, instance.study_instance_uid, "pacs")
     spool.file(instance)
-    build_if_changed(Builder(spool, outbox, "pacs", Peer()), instance.study_instance_uid, [], time.time())
+    build_if_changed(Builder(spool, outbox, "pacs", Peer()), instance.study_instance_uid, time.time())
     for path in (spool.root / "outbox" / "pacs").iterdir():
         path.unlink()
     (said,) = make([SpoolSource(spool)], Archive(tmp_path / "backups"), "0", 0, time.time).manifest.left_out

@@ -51,7 +51,8 @@ class FileEntries:
 
     def put(self, name: str, content: str | bytes, *, durable: bool = True) -> None:
         """Write or replace an entry atomically."""
-        self._files.write(self._file(name), content, durable=durable)
+        write = self._files.write if durable else self._files.write_soon
+        write(self._file(name), content)
 
     def note(self, name: str) -> None:
         """Write an empty entry, unless it is there. Durable after ``Spool.sync``."""

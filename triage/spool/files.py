@@ -39,14 +39,14 @@ class SpoolFiles:
         """Return a new path in incoming/, for an object that is being received; on the spool's own file system."""
         return self.incoming / f"{uuid4().hex}.part"
 
-    def write(self, path: Path, content: str | bytes, *, durable: bool = True) -> None:
-        """Replace the file at ``path`` atomically: no reader sees a part of it. Raises OSError.
+    def write(self, path: Path, content: str | bytes) -> None:
+        """Replace the file at ``path`` durably and atomically: no reader sees a part of it. Raises OSError."""
+        self._write(path, content)
 
-        Not ``durable``: after a power failure it may be as it was before, and is never cut.
-        """
-        temporary = self.new_part()
-        durable = durable or not self.file_system.syncs_whole
-        replace_file(path, content, temporary, partial(self._rename, durable=durable))
+    def write_soon(self, path: Path, content: str | bytes) -> None:
+        """Replace a file as ``write`` does; after a power failure it may be as it was before, and is never cut."""
+        durable = not self.file_system.syncs_whole
+        replace_file(path, content, self.new_part(), partial(self._rename, durable=durable))
 
     def move(self, source: Path, target: Path, *, durable: bool = True) -> None:
         """Rename ``source``; not durably if it can be repeated. Raises FileNotFoundError if it is gone."""
