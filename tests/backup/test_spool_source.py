@@ -116,15 +116,13 @@ class World:
         item = self._waiting(uid)
         if self.dice.random() < 0.3:
             yield False, lambda: self.outbox.bury(item, "refused", time.time())
-            yield False, lambda: self.outbox.requeue(item.key, time.time())
+            yield True, lambda: self.outbox.requeue(item.key, time.time())
         item = self._waiting(uid)
         yield False, lambda: self.outbox._settle(item, DeliveryState.DELIVERED, "delivered", "", time.time())
-        yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED)
+        yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED, time.time())
 
     def _tell(self, uid: str) -> None:
-        build_if_changed(
-            Builder(self.spool, self.outbox, "pacs", self.channel), uid, self.outbox.waiting("pacs"), time.time()
-        )
+        build_if_changed(Builder(self.spool, self.outbox, "pacs", self.channel), uid, time.time())
 
     def _waiting(self, uid: str) -> Any:
         return next(each for each in self.outbox.waiting("pacs") if each.study_instance_uid == uid)
@@ -188,7 +186,7 @@ def test_what_is_built_after_the_outbox_was_listed_has_its_message(spool: Spool,
 
     def told(*uids: str) -> None:
         for uid in uids:
-            build_if_changed(Builder(spool, outbox, "pacs", Peer()), uid, outbox.waiting("pacs"), time.time())
+            build_if_changed(Builder(spool, outbox, "pacs", Peer()), uid, time.time())
 
     class Meanwhile(SpoolSource):
         def groups(self, known: Any) -> Iterator[Any]:
@@ -211,7 +209,7 @@ def test_a_message_that_is_missing_is_reported(spool: Spool, tmp_path: Path) -> 
     assess(spool, instance)
     settle(spool, instance.study_instance_uid, "pacs")
     spool.file(instance)
-    build_if_changed(Builder(spool, outbox, "pacs", Peer()), instance.study_instance_uid, [], time.time())
+    build_if_changed(Builder(spool, outbox, "pacs", Peer()), instance.study_instance_uid, time.time())
     for path in (spool.root / "outbox" / "pacs").iterdir():
         path.unlink()
     (said,) = make([SpoolSource(spool)], Archive(tmp_path / "backups"), "0", 0, time.time).manifest.left_out

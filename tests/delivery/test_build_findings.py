@@ -58,7 +58,7 @@ def judged(spool: Spool, *findings: FindingScore, policy: PriorityPolicy = CRITI
 def build(spool: Spool, name: str) -> BuildResult:
     """Build for the destination, and deliver what was built."""
     outbox = Outbox(spool)
-    result = build_if_changed(Builder(spool, outbox, name, CHANNELS[name]), STUDY, outbox.waiting(name), 5.0)
+    result = build_if_changed(Builder(spool, outbox, name, CHANNELS[name]), STUDY, 5.0)
     for item in outbox.waiting(name):
         outbox.delivered(item, "stored", 6.0)
     return result

@@ -37,8 +37,21 @@ def test_each_is_handed_out_once_and_the_next_of_a_study_when_the_first_is_settl
     handing = due(outbox)
     assert [handing.take(), handing.take()] == [message(1), message(2, due=5)]
     outbox.waiting.remove(message(1))
+    handing.settled(message(1))
     handing.all_built()
     assert [handing.take(), handing.take()] == [message(1, 2), None]
+
+
+def test_an_older_one_that_is_requeued_meanwhile_waits_until_the_newer_one_is_settled():
+    outbox = Outbox(message(1, 2))
+    handing = due(outbox)
+    assert handing.take() == message(1, 2)
+    outbox.waiting.append(message(1))
+    handing.built("1.2.9")
+    assert not handing.any()
+    outbox.waiting.remove(message(1, 2))
+    handing.settled(message(1, 2))
+    assert handing.take() == message(1)
 
 
 def test_while_the_first_of_a_study_is_being_sent_the_second_is_not():
@@ -104,6 +117,7 @@ def test_what_is_put_off_meanwhile_may_be_handed_out_again_when_it_is_due():
     assert handing.take() == message(1)
     again = replace(message(1), due=9, tries=1)
     outbox.waiting[:] = [again]
+    handing.settled(message(1))
     handing.all_built()
     assert [handing.take(), handing.take()] == [again, None]
 

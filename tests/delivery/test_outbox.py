@@ -136,7 +136,7 @@ def test_what_a_crash_left_between_record_and_file_is_put_right(outbox: Outbox, 
     outbox.put(STUDY, a_record(state=state, tries=({"at": 1.0, "outcome": state, "detail": ""},)), b"bytes")
 
     assert outbox.state(item) is state
-    outbox.tidy(item, state)
+    outbox.tidy(item, state, 2.0)
     assert outbox.waiting("pacs") == []
     assert len(list(outbox.dead_letters("pacs"))) == (state is DeliveryState.DEAD)
 

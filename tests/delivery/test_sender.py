@@ -311,9 +311,10 @@ def test_killed_with_several_in_flight_everything_is_at_dcmtk_bit_for_bit_in_the
     finally:
         process.terminate()
         process.wait(60)
-    assert [states(deliverer, each) for each in studies] == [[DELIVERED]] * 6
+    # What was built when it was killed may have lacked its bytes: it never left, and another one was built.
+    assert all(states(deliverer, each) in ([DELIVERED], [DeliveryState.SUPERSEDED, DELIVERED]) for each in studies)
     stored = [data_set_of(path.read_bytes()) for path in into.iterdir() if path.is_file()]
-    assert sorted(stored) == sorted(sent(spool, each) for each in studies)
+    assert sorted(stored) == sorted(sent(spool, each, len(states(deliverer, each))) for each in studies)
 
 
 def test_a_destination_that_cannot_be_reached_is_tried_once_whatever_its_connections(spool: Spool):

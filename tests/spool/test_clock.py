@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 
+from triage.service.clock_watch import ClockWatch
 from triage.spool.clock import STEADY_S, Clock, ClockState, Instant, next_state
 from triage.spool.spool import Spool
 
@@ -67,7 +69,7 @@ def test_a_machine_that_was_switched_off_over_the_weekend_has_a_clock_that_is_be
 
 def test_what_a_person_says_holds_until_the_next_jump(spool: Spool) -> None:
     now = [START]
-    clock = Clock(spool, lambda: now[0])
+    clock = Clock(spool, lambda _: now[0])
     assert not clock.poll().is_steady
     assert clock.trust().is_steady
     now[0] = after(clock.read(), 30.0)
@@ -97,3 +99,20 @@ def test_a_note_that_no_sweep_wrote_is_none_and_stops_no_sweep(spool: Spool, nam
     path.write_text(json.dumps(noted).replace('"HERE"', value))
     assert Clock(spool).read() is None
     assert not Clock(spool).poll().is_steady
+
+
+@pytest.mark.parametrize("off_s", [90.0, 3 * DAY, -90.0, -3 * DAY])
+def test_a_machine_whose_clock_is_not_the_stores_removes_nothing_whatever_the_time_did(
+    spool: Spool, caplog: pytest.LogCaptureFixture, off_s: float
+) -> None:
+    now = [START]
+    clock = Clock(spool, lambda _: now[0])
+    clock.trust()
+    watch = ClockWatch(spool, clock)
+    assert watch.look() == (START.at, True) and not watch.is_doubted and not clock.in_doubt()
+    now[0] = replace(START, off_s=off_s)
+    assert [watch.look(), watch.look()] == [(START.at, False)] * 2
+    assert watch.is_doubted and clock.in_doubt()
+    assert caplog.text.count("from the database's") == 1
+    now[0] = replace(START, off_s=30.0)
+    assert watch.look() == (START.at, True) and not watch.is_doubted

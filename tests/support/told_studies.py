@@ -37,7 +37,7 @@ class Told:
     def build(self) -> BuildResult:
         self.outbox.mark(self.study, self.name)
         builder = Builder(self.spool, self.outbox, self.name, self.channel)
-        return build_if_changed(builder, self.study, self.outbox.waiting(self.name), time.time())
+        return build_if_changed(builder, self.study, time.time())
 
     def deliver(self) -> bytes:
         """Build and deliver; the bytes, empty if there were none."""

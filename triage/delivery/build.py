@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -12,7 +12,7 @@ from triage.decision.types import URGENCY_OF_TAG
 from triage.decision.urgency import lowers
 from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import DeliveryRecord, DeliveryState, OutgoingObject
+from triage.delivery.record import BEGUN, DeliveryRecord, DeliveryState, OutgoingObject
 from triage.errors import cause
 from triage.spool.store import Store
 from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study, revision
@@ -57,15 +57,12 @@ class Builder:
     test: bool = False
 
 
-def build_if_changed(
-    builder: Builder, study_instance_uid: str, waiting: Collection[OutgoingObject], now: float
-) -> BuildResult:
+def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> BuildResult:
     """Build the message that the destination lacks, if any, and remove the mark.
 
     Args:
         builder: the destination.
         study_instance_uid: the study.
-        waiting: the destination's unsent messages.
         now: POSIX seconds.
 
     Raises:
@@ -76,22 +73,16 @@ def build_if_changed(
         known = read_study(builder.spool, study_instance_uid)
         built = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
-            built = _build_for(builder, Study(*known, now=now, test=builder.test), waiting)
+            built = _build_for(builder, Study(*known, now=now, test=builder.test))
         if built not in (BuildResult.WITHDRAWN, BuildResult.LATER):
             builder.outbox.unmark(study_instance_uid, builder.destination)
         return built
 
 
-def _build_for(builder: Builder, study: Study, waiting: Collection[OutgoingObject]) -> BuildResult:
+def _build_for(builder: Builder, study: Study) -> BuildResult:
     outbox, destination = builder.outbox, builder.destination
     uid = study.decision.study_instance_uid
-    unsent = {each.number: each for each in waiting if each.study_instance_uid == uid}
-    # A waiting record whose payload is not there: a crash came between them. It was never sent, and is built again.
-    records = [
-        each
-        for each in outbox.records(uid, destination)
-        if each.state is not DeliveryState.WAITING or each.number in unsent
-    ]
+    records, unsent = _known(outbox, uid, destination, study.now)
     if any(each.withdraws and each.number in unsent for each in records):
         return BuildResult.LATER
     reached = [each for each in records if each.state in _REACHED]
@@ -116,6 +107,20 @@ def _build_for(builder: Builder, study: Study, waiting: Collection[OutgoingObjec
     return _build(builder, study, content, records[-1].number + 1 if records else 1, reached)
 
 
+def _known(
+    outbox: Outbox, uid: str, destination: str, now: float
+) -> tuple[list[DeliveryRecord], dict[int, OutgoingObject]]:
+    """Return the records of a study's messages, and by their numbers those that wait. Both as they are in its lock.
+
+    A waiting record without bytes was never sent: a crash came between the two. What is built in its place has a
+    number of its own (docs/adr/0088): a record of two messages says of the one what became of the other.
+    """
+    records = outbox.records(uid, destination)
+    unsent = outbox.unsent(uid, records)
+    lost = {each.number for each in records if each.state is DeliveryState.WAITING} - unsent.keys()
+    return [outbox.give_up_lost(uid, each, now) if each.number in lost else each for each in records], unsent
+
+
 def _is_held(study: Study, reached: list[DeliveryRecord]) -> bool:
     """Return whether a message would lower what was raised further than a person has allowed."""
     now = study.decision.urgency
@@ -136,7 +141,7 @@ def _supersede(
     kept = []
     for record in reached:
         if _never_left(record, unsent):
-            outbox.remove(unsent[record.number], DeliveryState.SUPERSEDED, "a newer result took its place", now)
+            outbox.supersede(unsent[record.number], now)
         else:
             kept.append(record)
     return kept
@@ -144,7 +149,7 @@ def _supersede(
 
 def _never_left(record: DeliveryRecord, unsent: Mapping[int, OutgoingObject]) -> bool:
     """Return whether the message waits and cannot have reached the peer, as any attempt may have."""
-    left = any(each["outcome"] == DeliveryStatus.RETRY for each in record.tries)
+    left = any(each["outcome"] in (BEGUN, DeliveryStatus.RETRY) for each in record.tries)
     return record.state is DeliveryState.WAITING and record.number in unsent and not left
 
 

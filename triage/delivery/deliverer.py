@@ -17,7 +17,6 @@ from triage.channels.settings import Destination
 from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import OutgoingObject
 from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
@@ -117,18 +116,17 @@ class Deliverer:
     def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
         if not marked:
             return
-        waiting = self.outbox.waiting(self.name)
         ended = until(_ROUND_S, self.stopping)
         for uid in marked:
             if ended():
                 return
-            self._build_one(uid, waiting)
+            self._build_one(uid)
             on_built(uid)
 
-    def _build_one(self, uid: str, waiting: list[OutgoingObject]) -> None:
+    def _build_one(self, uid: str) -> None:
         try:
             with about(destination=self.name, study=uid):
-                built = self._build(uid, waiting)
+                built = self._build(uid)
         except OSError:
             raise
         except Exception as error:  # the edge: whatever one study does to an encoder
@@ -143,9 +141,9 @@ class Deliverer:
         elif built is BuildResult.HELD:
             self.metrics.held.labels(self.name).inc()
 
-    def _build(self, uid: str, waiting: list[OutgoingObject]) -> BuildResult:
+    def _build(self, uid: str) -> BuildResult:
         builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test)
-        return build_if_changed(builder, uid, waiting, self.now())
+        return build_if_changed(builder, uid, self.now())
 
     def _cannot_build(self, uid: str, error: Exception) -> None:
         """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""

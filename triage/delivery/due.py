@@ -15,8 +15,8 @@ _LOOKS_UP_S = 0.5  # how long a wait may hide that the process is to end
 class DueMessages:
     """Hands out each message once, in the order in which they are due. Thread-safe.
 
-    Of a study one message at a time, the first; none while it is in ``to_build``: a newer result takes the place of one
-    that never left, which must not leave meanwhile.
+    Of a study one message at a time: the first, and the next once that is settled; none while it is in ``to_build``: a
+    newer result takes the place of one that never left, which must not leave meanwhile.
     """
 
     def __init__(
@@ -37,6 +37,8 @@ class DueMessages:
         self._stale = True
         self._ready: deque[OutgoingObject] = deque()
         self._handed_out: set[str] = set()
+        self._in_flight: set[str] = set()
+        self._held_back: set[str] = set()
 
     def any(self) -> bool:
         """Return whether a message is due now."""
@@ -48,6 +50,14 @@ class DueMessages:
         with self._changed:
             self._to_build.discard(study_instance_uid)
             self._stale = True
+            self._changed.notify_all()
+
+    def settled(self, item: OutgoingObject) -> None:
+        """Note that a message which was handed out is in flight no more."""
+        with self._changed:
+            self._in_flight.discard(item.study_instance_uid)
+            self._stale = self._stale or item.study_instance_uid in self._held_back
+            self._held_back.discard(item.study_instance_uid)
             self._changed.notify_all()
 
     def all_built(self) -> None:
@@ -86,6 +96,7 @@ class DueMessages:
                 return None
             item = self._ready.popleft()
             self._handed_out.add(item.name)
+            self._in_flight.add(item.study_instance_uid)
             return item
 
     def _await(self, ready: Callable[[], bool], may_become: Callable[[], bool]) -> bool:
@@ -104,7 +115,12 @@ class DueMessages:
         return len(self._ready) >= least
 
     def _may_go(self, item: OutgoingObject) -> bool:
-        return item.name not in self._handed_out and item.study_instance_uid not in self._to_build
+        if item.name in self._handed_out or item.study_instance_uid in self._to_build:
+            return False
+        if item.study_instance_uid in self._in_flight:  # an older one that a person has requeued meanwhile
+            self._held_back.add(item.study_instance_uid)
+            return False
+        return True
 
 
 def until(seconds: float, stopping: Callable[[], bool]) -> Callable[[], bool]:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import json
 import logging
-import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 
 from triage.channels.base import DeliveryStatus
-from triage.delivery.record import DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
+from triage.delivery.pauses import note_pause, pause_of
+from triage.delivery.record import BEGUN, DeliveryKey, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.dicom.uid import valid_uid
 from triage.errors import TriageError
 from triage.spool.entries import Entries
@@ -89,6 +90,26 @@ class Outbox:
         self._write_record(study_instance_uid, record)
         self._spool.entries(_OUTBOX, record.destination).put(_new(study_instance_uid, record).name, payload)
 
+    def unsent(self, study_instance_uid: str, records: Sequence[DeliveryRecord]) -> dict[int, OutgoingObject]:
+        """Return by their numbers those that wait of a study's messages to one destination. Hold the study's lock.
+
+        A listing costs time where much waits, so there is none for a study of which nothing does.
+        """
+        waiting = {each.number: each.revision for each in records if each.state is DeliveryState.WAITING}
+        if not waiting:
+            return {}
+        destination = records[0].destination
+        names = self._spool.entries(_OUTBOX, destination).names()
+        found = filter(None, (_read(destination, each) for each in names if f"+{study_instance_uid}+" in each))
+        return {each.number: each for each in found if waiting.get(each.number) == each.revision}
+
+    def give_up_lost(self, study_instance_uid: str, record: DeliveryRecord, at: float) -> DeliveryRecord:
+        """Note in a record that its bytes are not there, so that it was never sent; return the record as it is now."""
+        state = DeliveryState.SUPERSEDED
+        lost = replace(record.tried(state, "its bytes are not there: a crash lost them", at), state=state)
+        self._write_record(study_instance_uid, lost)
+        return lost
+
     def skip(self, study_instance_uid: str, record: DeliveryRecord) -> None:
         """Take over that there is nothing to send of a result."""
         self._write_record(study_instance_uid, record)
@@ -116,20 +137,33 @@ class Outbox:
         return self._outgoing(item).get(item.name)
 
     def state(self, item: OutgoingObject) -> DeliveryState:
-        """Return the state in its record. Not WAITING: a crash came between the record and the move of the bytes."""
-        try:
-            return self._record(item.study_instance_uid, item.destination, item.number).state
-        except FileNotFoundError:  # so long before that retention has removed the study since
-            return DeliveryState.DROPPED
+        """Return what it is; only what is WAITING is to be sent. Hold its study's lock.
 
-    def tidy(self, item: OutgoingObject, state: DeliveryState) -> None:
-        """Finish what a crash interrupted."""
+        As its record says: a crash may have come between the record and the move of the bytes. But it is SUPERSEDED
+        beneath a newer message that was delivered, and if its record is that of another message of the same number.
+        """
+        records = {each.number: each for each in self.records(item.study_instance_uid, item.destination)}
+        if (own := records.get(item.number)) is None:  # so long before that retention has removed the study since
+            return DeliveryState.DROPPED
+        newer = any(each.state is DeliveryState.DELIVERED and each.number > item.number for each in records.values())
+        if own.revision != item.revision or (own.state is DeliveryState.WAITING and newer):
+            return DeliveryState.SUPERSEDED
+        return own.state
+
+    def forget(self, item: OutgoingObject) -> None:
+        """Remove what is of no study."""
+        self._outgoing(item).remove(item.name)
+
+    def tidy(self, item: OutgoingObject, state: DeliveryState, at: float) -> None:
+        """Do with it what its ``state`` asks for, which is not WAITING. Hold its study's lock."""
         if state is DeliveryState.DELIVERED:
             self._outgoing(item).move(item.name, self._records(item.study_instance_uid).place, _sent(item))
         elif state is DeliveryState.DEAD:
             self._outgoing(item).move(item.name, self._dead(item.destination).place, item.key.file_name)
         else:
-            self._outgoing(item).remove(item.name)
+            if (own := self._own_record(item)) is not None and own.state is DeliveryState.WAITING:
+                self._settle(item, state, state, "a newer result was delivered", at)
+            self.forget(item)
 
     def delivered(self, item: OutgoingObject, detail: str, at: float) -> DeliveryRecord:
         """The peer has acknowledged it: the receipt first, then out of the outbox. Its record.
@@ -138,19 +172,38 @@ class Outbox:
         """
         record = self._settle(item, DeliveryState.DELIVERED, "delivered", detail, at)
         to = self._records(item.study_instance_uid).place
-        self._outgoing(item).move(item.name, to, _sent(item), durable=False)  # the receipt says it; ``tidy`` repeats it
+        with suppress(FileNotFoundError):  # a person dropped it while it was sent
+            # Not durably: the receipt says it, and ``tidy`` repeats it.
+            self._outgoing(item).move(item.name, to, _sent(item), durable=False)
         return record
 
     def supersede_dead(self, newer: OutgoingObject, at: float) -> None:
         """Remove earlier dead letters of a study of which ``newer`` was delivered: they need no requeue."""
-        for number in range(1, newer.number):
-            record = self._record(newer.study_instance_uid, newer.destination, number)
-            if record.state is DeliveryState.DEAD:
-                older = replace(newer, number=number, revision=record.revision)
+        for record in self.records(newer.study_instance_uid, newer.destination):
+            if record.state is DeliveryState.DEAD and record.number < newer.number:
+                older = replace(newer, number=record.number, revision=record.revision)
                 self._settle(
                     older, DeliveryState.SUPERSEDED, DeliveryState.SUPERSEDED, "a newer result was delivered", at
                 )
                 self._dead(older.destination).remove(older.key.file_name)
+
+    def begin(self, item: OutgoingObject, at: float) -> None:
+        """Note that an attempt begins, before the message leaves. Hold its study's lock.
+
+        What cannot be written down afterwards would be sent again and again: this is refused first. Not durably, where
+        that costs time: after a power failure the message is sent again, as ever.
+        """
+        record = self._record(item.study_instance_uid, item.destination, item.number)
+        self._write_record(item.study_instance_uid, record.tried(BEGUN, "", at), durable=False)
+
+    def did_not_begin(self, item: OutgoingObject) -> None:
+        """Take back that an attempt began: nothing left. Hold its study's lock."""
+        record = self._record(item.study_instance_uid, item.destination, item.number)
+        self._write_record(item.study_instance_uid, record.not_begun(), durable=False)
+
+    def waits(self, item: OutgoingObject) -> bool:
+        """Return whether it is still there: a person may have dropped it while it was sent. Hold its study's lock."""
+        return self._outgoing(item).has(item.name)
 
     def postpone(self, item: OutgoingObject, detail: str, at: float, wait_s: float) -> OutgoingObject:
         """Try it again in ``wait_s`` seconds."""
@@ -164,10 +217,19 @@ class Outbox:
         self._settle(item, DeliveryState.DEAD, DeliveryStatus.DEAD, detail, at)
         self._outgoing(item).move(item.name, self._dead(item.destination).place, item.key.file_name)
 
-    def remove(self, item: OutgoingObject, state: DeliveryState, why: str, at: float) -> None:
-        """Take what waits out unsent, as superseded or dropped."""
-        self._settle(item, state, state, why, at)
-        self._outgoing(item).remove(item.name)
+    def supersede(self, item: OutgoingObject, at: float) -> None:
+        """Take what waits out unsent, as a newer result takes its place. Hold its study's lock."""
+        self._remove(item, DeliveryState.SUPERSEDED, "a newer result took its place", at)
+
+    def drop_waiting(self, item: OutgoingObject, at: float) -> bool:
+        """Take what waits out, as a person asks for it; return whether it was there still. Takes its study's lock."""
+        with self._spool.study_lock(item.study_instance_uid):
+            there = self.waits(item)
+            if there and self.state(item) is DeliveryState.WAITING:
+                self._remove(item, DeliveryState.DROPPED, "dropped by hand", at)
+            elif there:
+                self.forget(item)
+            return there
 
     def bury_mark(self, study_instance_uid: str, destination: str, error: str) -> None:
         """Give up to build a study's result."""
@@ -198,36 +260,32 @@ class Outbox:
         return len(self._dead(destination).names())
 
     def requeue(self, key: DeliveryKey, at: float) -> None:
-        """Try a dead letter again.
+        """Try a dead letter again. Takes its study's lock: whether a newer result is being built is known only there.
 
         Raises:
             FileNotFoundError: there is no such dead letter.
             SupersededError: a newer result took its place.
         """
-        item = self._dead_item(key)
-        if item is None:
-            study = valid_uid(key.file_name)
-            self._spool.entries(_MARKS, key.destination).note(study)
-            self._remove_dead(key)
-            return
-        last = self.records(item.study_instance_uid, key.destination)[-1]
-        if last.number != item.number and last.state in (DeliveryState.DELIVERED, DeliveryState.SKIPPED):
-            raise SupersededError(
-                f"{key}: a newer result of this study is delivered already, or needs no sending; drop it"
-            )
-        self._settle(item, DeliveryState.WAITING, "requeued", "", at)
-        again = replace(item, due=milliseconds(at), tries=0)
-        self._dead(item.destination).move(item.key.file_name, self._outgoing(again).place, again.name)
+        with self._dead_item(key) as item:
+            if item is None:
+                self._spool.entries(_MARKS, key.destination).note(key.study_instance_uid)
+                self._remove_dead(key)
+                return
+            if self._is_superseded(item):
+                raise SupersededError(
+                    f"{key}: a newer result of this study is delivered already, or needs no sending; drop it"
+                )
+            # The bytes first: a crash leaves them beneath a record that says DEAD, and ``tidy`` takes them back.
+            again = replace(item, due=milliseconds(at), tries=0)
+            self._dead(item.destination).move(item.key.file_name, self._outgoing(again).place, again.name)
+            self._settle(item, DeliveryState.WAITING, "requeued", "", at)
 
     def drop(self, key: DeliveryKey, at: float) -> None:
-        """Forget a dead letter. FileNotFoundError if there is none."""
-        item = self._dead_item(key)
-        if item is None:
-            valid_uid(key.file_name)
+        """Forget a dead letter. Takes its study's lock. FileNotFoundError if there is none."""
+        with self._dead_item(key) as item:
+            if item is not None and self._own_record(item) is not None:
+                self._settle(item, DeliveryState.DROPPED, "dropped", "", at)
             self._remove_dead(key)
-            return
-        self._settle(item, DeliveryState.DROPPED, "dropped", "", at)
-        self._remove_dead(item.key)
 
     def is_undelivered(self, study_instance_uid: str) -> bool:
         """Return whether a message about the study is still due: retention spares it. Hold its lock."""
@@ -247,24 +305,12 @@ class Outbox:
         self._spool.channel_switches.set_disabled(destination, disabled)
 
     def pause(self, destination: str) -> tuple[int, float, str]:
-        """Return the number of failures in a row, the POSIX time of the next attempt, and why.
-
-        A note that is none of ours pauses nothing.
-        """
-        try:
-            noted = json.loads(self._pauses.get(f"{destination}.json"))
-            failures, next_try, why = int(noted["failures"]), float(noted["next_try"]), str(noted["why"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError, OverflowError):
-            return 0, 0.0, ""
-        return (failures, next_try, why) if math.isfinite(next_try) else (0, 0.0, "")
+        """Return the number of failures in a row, the POSIX time of the next attempt, and why."""
+        return pause_of(self._pauses, destination)
 
     def set_pause(self, destination: str, failures: int, next_try: float, why: str) -> None:
         """Try nothing there until ``next_try``; 0 failures: go on."""
-        name = f"{destination}.json"
-        if failures:
-            self._pauses.put(name, json.dumps({"failures": failures, "next_try": next_try, "why": why[:500]}))
-        else:
-            self._pauses.remove(name)
+        note_pause(self._pauses, destination, failures, next_try, why)
 
     def oldest(self, destination: str) -> float:
         """The POSIX time of the oldest thing that the destination has to hear of; 0 if there is none."""
@@ -280,16 +326,35 @@ class Outbox:
         self._write_record(item.study_instance_uid, replace(record.tried(outcome, detail, at), state=state))
         return record
 
-    def _dead_item(self, key: DeliveryKey) -> OutgoingObject | None:
-        """Return the message of a dead letter; None for a study of which none could be built."""
-        if key.destination not in self.known() or "/" in key.file_name:
+    def _remove(self, item: OutgoingObject, state: DeliveryState, why: str, at: float) -> None:
+        self._settle(item, state, state, why, at)
+        self.forget(item)
+
+    def _is_superseded(self, item: OutgoingObject) -> bool:
+        records = self.records(item.study_instance_uid, item.destination)
+        newer = {each.state for each in records if each.number > item.number}
+        return self._own_record(item) is None or not newer.isdisjoint((DeliveryState.DELIVERED, DeliveryState.SKIPPED))
+
+    @contextmanager
+    def _dead_item(self, key: DeliveryKey) -> Iterator[OutgoingObject | None]:
+        """Hold a dead letter's study, with its message; None where none could be built. Raises FileNotFoundError."""
+        self._look_for(key)  # first: the lock makes the study
+        item = OutgoingObject.from_name(key.destination, f"0+0+{key.file_name}") if key.is_built else None
+        with self._spool.study_lock(key.study_instance_uid):
+            self._look_for(key)  # another process may have taken it meanwhile
+            yield item
+
+    def _look_for(self, key: DeliveryKey) -> None:
+        if key.destination not in self.known() or not self._dead(key.destination).has(key.file_name):
             raise FileNotFoundError(str(key))
-        if not key.is_built:
+
+    def _own_record(self, item: OutgoingObject) -> DeliveryRecord | None:
+        """Return the record of a message; None if there is none, or that of another message of its number."""
+        try:
+            record = self._record(item.study_instance_uid, item.destination, item.number)
+        except FileNotFoundError:
             return None
-        item = _named(key.destination, f"0+0+{key.file_name}")
-        if not self._dead(item.destination).has(item.key.file_name):
-            raise FileNotFoundError(str(key))
-        return item
+        return record if record.revision == item.revision else None
 
     def _remove_dead(self, key: DeliveryKey) -> None:
         if not self._dead(key.destination).remove(key.file_name):
@@ -304,10 +369,10 @@ class Outbox:
     def _record(self, study_instance_uid: str, destination: str, number: int) -> DeliveryRecord:
         return DeliveryRecord.from_json(self._records(study_instance_uid).get(f"{destination}+{number:04d}.json"))
 
-    def _write_record(self, study_instance_uid: str, record: DeliveryRecord) -> None:
+    def _write_record(self, study_instance_uid: str, record: DeliveryRecord, *, durable: bool = True) -> None:
         records = self._records(study_instance_uid)
         records.prepare()
-        records.put(f"{record.destination}+{record.number:04d}.json", record.to_json())
+        records.put(f"{record.destination}+{record.number:04d}.json", record.to_json(), durable=durable)
 
     def _records(self, study_instance_uid: str) -> Entries:
         return self._spool.study_entries(study_instance_uid, "deliveries")
@@ -327,14 +392,10 @@ def _new(study_instance_uid: str, record: DeliveryRecord) -> OutgoingObject:
 
 def _read(destination: str, name: str) -> OutgoingObject | None:
     try:
-        return _named(destination, name)
+        return OutgoingObject.from_name(destination, name)
     except ValueError:
         logger.warning("%r in the outbox of %s is no file of ours", name[:80], destination)
         return None
-
-
-def _named(destination: str, name: str) -> OutgoingObject:
-    return OutgoingObject.from_name(destination, name)
 
 
 def _error_in(dead: Entries, name: str) -> str:

@@ -12,6 +12,8 @@ from triage.decision.urgency import Urgency
 from triage.dicom.uid import valid_uid
 
 _TRIES_KEPT = 20
+BEGUN = "begun"
+"""The outcome of an attempt that has begun, and of which no more is known: the receiver may have the message."""
 _NEWER = ("urgency", "correction")
 
 
@@ -143,9 +145,14 @@ class DeliveryRecord:
         return Urgency(self.urgency) if self.urgency else URGENCY_OF_TAG[Tag(self.tag)]
 
     def tried(self, outcome: str, detail: str, at: float) -> Self:
-        """The record with one more attempt."""
+        """The record with one more attempt; in place of its beginning, if that is the last."""
         attempt = {"at": at, "outcome": outcome, "detail": detail[:500]}
-        return replace(self, tries=(*self.tries, attempt)[-_TRIES_KEPT:])
+        before = self.not_begun().tries if outcome != BEGUN else self.tries
+        return replace(self, tries=(*before, attempt)[-_TRIES_KEPT:])
+
+    def not_begun(self) -> Self:
+        """The record without the beginning of an attempt, if that is the last."""
+        return replace(self, tries=self.tries[:-1]) if self.tries and self.tries[-1]["outcome"] == BEGUN else self
 
 
 def milliseconds(seconds: float) -> int:

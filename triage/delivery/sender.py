@@ -99,6 +99,7 @@ class Sender:
                 while (item := due.take()) is not None:
                     if self.outbox.disabled(self.name) or not self._send_one(send, item, due):
                         due.stop()
+                    due.settled(item)
         except UnreachableError as error:
             if number:  # the destination takes fewer connections; the first finds out whether it is there
                 logger.info("%s: connection %d: %s", self.name, number + 1, error)
@@ -115,7 +116,12 @@ class Sender:
             return True
         came = associations_of(self.spool, study)
         with about(destination=self.name, study=study, revision=item.revision, association=came):
-            outcome = self._sent(send, payload)
+            try:
+                outcome = self._sent(send, payload)
+            except UnreachableError:  # no attempt: it did not leave
+                with self.spool.study_lock(study):
+                    self.outbox.did_not_begin(item)
+                raise
             self._settle(item, outcome)
         if outcome.lost:
             if due.stop():
@@ -128,6 +134,15 @@ class Sender:
 
     def _payload(self, item: OutgoingObject) -> bytes | None:
         """Return the bytes to send; None if there are none, or what a crash interrupted is finished with this."""
+        if not self.spool.has_study(item.study_instance_uid):  # so long before that retention has removed it since
+            self.outbox.forget(item)
+            return None
+        with self.spool.study_lock(item.study_instance_uid):  # a person may requeue or drop a message of it meanwhile
+            if (payload := self._looked_at(item)) is not None:
+                self.outbox.begin(item, self.now())
+            return payload
+
+    def _looked_at(self, item: OutgoingObject) -> bytes | None:
         try:
             state, payload = self.outbox.state(item), self.outbox.payload(item)
         except FileNotFoundError:  # a person has dropped it meanwhile
@@ -142,7 +157,7 @@ class Sender:
             )
             return None
         if state is not DeliveryState.WAITING:
-            self.outbox.tidy(item, state)
+            self.outbox.tidy(item, state, self.now())
             return None
         return payload
 
@@ -164,19 +179,31 @@ class Sender:
         where = self._where(item)
         if status is DeliveryStatus.DELIVERED:
             self._delivered(item, outcome, noted, now)
+        elif not self._put_back(item, status, noted, now):
+            logger.info("%s was dropped while it was sent: %s", where, outcome.detail)
         elif status is DeliveryStatus.DEAD:
-            self.outbox.bury(item, noted, now)
             logger.error("%s is a dead letter after attempt %d: %s", where, item.tries + 1, outcome.detail)
         else:
             wait_s = self._interval(item.tries)
-            self.outbox.postpone(item, noted, now, wait_s)
             logger.warning("%s, attempt %d: %s; again in %.0f s", where, item.tries + 1, outcome.detail, wait_s)
         self.metrics.attempts.labels(self.name, status).inc()
 
+    def _put_back(self, item: OutgoingObject, status: DeliveryStatus, noted: str, now: float) -> bool:
+        """Note a failed attempt, and return whether the message is there still: a person may have dropped it."""
+        with self.spool.study_lock(item.study_instance_uid):
+            if not self.outbox.waits(item):
+                return False
+            if status is DeliveryStatus.DEAD:
+                self.outbox.bury(item, noted, now)
+            else:
+                self.outbox.postpone(item, noted, now, self._interval(item.tries))
+            return True
+
     def _delivered(self, item: OutgoingObject, outcome: SendResult, noted: str, now: float) -> None:
         where = self._where(item)
-        record = self.outbox.delivered(item, noted, now)
-        self.outbox.supersede_dead(item, now)
+        with self.spool.study_lock(item.study_instance_uid):  # no older dead letter is requeued in between
+            record = self.outbox.delivered(item, noted, now)
+            self.outbox.supersede_dead(item, now)
         self.metrics.time_to_delivery.labels(self.name).observe(max(now - record.decided_at, 0.0))
         with about(sent_as=" ".join(record.identity.values())):
             if outcome.warned:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from redis import Redis
 
 from triage.delivery.outbox import Outbox, SupersededError
-from triage.delivery.record import DeliveryKey, DeliveryState
+from triage.delivery.record import DeliveryKey
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
 from triage.queue.requeue import requeue as queue_again
@@ -81,16 +81,14 @@ def requeue(
 
 def drop(outbox: Outbox, name: str, now: float) -> int:
     """Drop all waiting and dead messages and marks of a destination, and return their number."""
-    items = outbox.waiting(name)
-    for item in items:
-        outbox.remove(item, DeliveryState.DROPPED, "dropped by hand", now)
+    dropped = sum(outbox.drop_waiting(item, now) for item in outbox.waiting(name))
     keys = [key for key, *_ in outbox.dead_letters(name)]
     for key in keys:
         outbox.drop(key, now)
     marked = [uid for _, uid in outbox.marked(name)]
     for uid in marked:
         outbox.unmark(uid, name)
-    return len(items) + len(keys) + len(marked)
+    return dropped + len(keys) + len(marked)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from triage.errors import cause
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.operations.index_rebuild import rebuild
 from triage.operations.lost_jobs import JobHoldTimes, LostJobs, remove_dangling
-from triage.operations.retention import AgeLimits, RetentionTurns, remove_aged
+from triage.operations.retention import AgedStudies, AgeLimits, RetentionTurns, remove_aged
 from triage.queue.score_queue import PartitionedInstance, ScoreQueue
 from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
@@ -59,7 +59,7 @@ def never_prior(instance: ReceivedInstance) -> bool:
 def sweep(
     state: SharedState,
     metrics: ReconcileMetrics,
-    limits: AgeLimits,
+    limits: AgeLimits | None,
     *,
     is_prior: Callable[[ReceivedInstance], bool] = never_prior,
     compare: Callable[[], int] = lambda: 0,
@@ -70,7 +70,7 @@ def sweep(
     Args:
         state: What is reconciled. Work that waits in its partitions is queued too, and counted nowhere.
         metrics: Counts repairs and removals, and times the sweep.
-        limits: Ages from which studies are removed.
+        limits: Ages from which studies are removed. None: nothing is removed by age.
         is_prior: Whether an object whose job was lost belongs to a prior study, which may wait.
         compare: Compares the list with the files, or completes it; returns the number of repairs.
         hold_times: How long living workers have held their jobs, from sweep to sweep. None: begin anew.
@@ -82,7 +82,7 @@ def sweep(
     started = time.perf_counter()
     repaired, rebuilt = _repair_index(state, metrics, compare)
     requeued, dangling = _repair_queue(state, metrics, is_prior, hold_times or JobHoldTimes())
-    aged = remove_aged(state.spool, state.index, limits, state.retention)
+    aged = remove_aged(state.spool, state.index, limits, state.retention) if limits else AgedStudies()
     metrics.studies_removed.inc(aged.removed)
     metrics.studies_expired.inc(aged.expired)
     metrics.sweep_duration.observe(time.perf_counter() - started)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
@@ -57,16 +56,25 @@ class Reconciler:
         """Sweep once. Raises RedisError if Redis does not answer, OSError if the spool cannot be used."""
         settings, spool = self._settings, self._spool
         apart = partitions(settings, spool)
+        now, is_steady = self.clock.look()
         limits = AgeLimits(
-            time.time(),
+            now,
             settings.spool.retention_days,
             settings.worklist.expire_after_days,
             settings.adjudication.keep_days,
-            clock_is_steady=self.clock.is_steady(),
+            clock_is_steady=is_steady,
         )
-        if not self.clock.has_jumped:
-            _forget_validations(spool, apart)
-            _expire_quarantine(spool, settings.spool.quarantine_days)
+        if not self.clock.is_doubted:
+            _forget_validations(spool, apart, now)
+            _expire_quarantine(spool, settings.spool.quarantine_days, now)
+        return self._reconcile(apart, limits)
+
+    def repair(self) -> SweepResult:
+        """Sweep once and remove nothing by age: that is for the process that leads, by one clock. Raises as ``run``."""
+        return self._reconcile(partitions(self._settings, self._spool), None)
+
+    def _reconcile(self, apart: Mapping[str, Store], limits: AgeLimits | None) -> SweepResult:
+        settings, spool = self._settings, self._spool
         with connect(self._redis_url, settings.redis.timeout_s) as client:
             index = worklist_of(spool, client)
             return sweep(
@@ -93,21 +101,21 @@ def _complete(index: TableWorklist, at_once: int, turns: CompletionTurns) -> int
     return 0
 
 
-def _expire_quarantine(spool: Store, after_days: float) -> None:
+def _expire_quarantine(spool: Store, after_days: float, now: float) -> None:
     """Remove old objects from quarantine; an error there must not end the sweep."""
     try:
         if after_days:
-            quarantine.expire(spool, after_days, time.time())
+            quarantine.expire(spool, after_days, now)
     except OSError as error:
         logger.error("sweep: quarantine: %s", cause(error))
 
 
-def _forget_validations(spool: Store, apart: Mapping[str, Store]) -> None:
+def _forget_validations(spool: Store, apart: Mapping[str, Store], now: float) -> None:
     """Remove what a validation left that was killed; the whole partition where no setting names a sender."""
     if VALIDATION not in apart:
         close_partition(spool)
         return
     try:
-        remove_old_studies(apart[VALIDATION], time.time() - FORGET_AFTER_S)
+        remove_old_studies(apart[VALIDATION], now - FORGET_AFTER_S)
     except OSError as error:
         logger.error("sweep: %s cannot be cleaned: %s", VALIDATION, cause(error))

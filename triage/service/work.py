@@ -84,7 +84,7 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
         reconciler = Reconciler(settings, spool, redis_url, metrics)
 
         def begin(name: str) -> None:
-            reconciler.run()
+            reconciler.repair()
             if settings.store.kind != "files":
                 announce(spool, name, parts)
 

@@ -2,7 +2,8 @@
 
 The sweep polls the clock and records the time in ``control/clock.json``. A step between two polls that the time since
 boot does not explain, or a long gap between them, is a jump: nothing is removed until the clock has made no other for a
-day of polls, or a person has confirmed it. See docs/adr/0040.
+day of polls, or a person has confirmed it. See docs/adr/0040. In a store of several hosts the time is the database's,
+and nothing is removed by a host whose clock is another one (docs/adr/0080).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from triage.spool.store import Store
 STEADY_S = 24 * 3600.0
 """Seconds for which the clock must be steady."""
 
+_NOW = "SELECT CAST(extract(epoch FROM clock_timestamp()) AS float8)"
 _STEP_S = 60.0  # nothing that is counted in days depends on a smaller step
 _GAP_S = 2 * 3600.0  # after a longer gap, a sleeping machine cannot be told from a clock that was set
 _OFF_S = 4 * 24 * 3600.0  # a machine may be switched off for so long
@@ -55,11 +57,20 @@ class ClockState:
 
 @dataclass(frozen=True)
 class Instant:
-    """One reading of the clocks: POSIX seconds, seconds since boot (with those of sleep), and the ID of the boot."""
+    """One reading of the clocks: POSIX seconds, seconds since boot (with those of sleep), and the ID of the boot.
+
+    ``off_s``: seconds by which this machine's clock is ahead of the store's; 0 where the store has none of its own.
+    """
 
     at: float
     since_boot: float
     boot: str
+    off_s: float = 0.0
+
+    @property
+    def is_agreed(self) -> bool:
+        """True if this machine's clock and the store's show the same time."""
+        return abs(self.off_s) <= _STEP_S
 
 
 def read_clocks() -> Instant:
@@ -71,6 +82,16 @@ def read_clocks() -> Instant:
     return Instant(time.time(), time.clock_gettime(time.CLOCK_BOOTTIME), boot)
 
 
+def read_clocks_of(store: Store) -> Instant:
+    """Return this moment by the database's clock where the store has one, and by this machine's. Raises OSError."""
+    here = read_clocks()
+    if store.tables is None:
+        return here
+    ((at,),) = store.tables.read(_NOW)
+    now = float(str(at))
+    return replace(here, at=now, off_s=here.at - now)
+
+
 def next_state(before: ClockState | None, now: Instant) -> ClockState:
     """Return the state after a poll. Pure."""
     fresh = ClockState(now.at, now.since_boot, now.boot)
@@ -80,7 +101,7 @@ def next_state(before: ClockState | None, now: Instant) -> ClockState:
     if _jumped(before, now, step):
         return replace(fresh, jump_s=step or 1.0)
     counted = max(step, 0.0) if now.boot == before.boot else 0.0
-    return replace(before, **{**asdict(now), "steady_s": before.steady_s + counted})
+    return replace(fresh, steady_s=before.steady_s + counted, jump_s=before.jump_s, trusted=before.trusted)
 
 
 def _jumped(before: ClockState, now: Instant, step: float) -> bool:
@@ -93,14 +114,18 @@ def _jumped(before: ClockState, now: Instant, step: float) -> bool:
 
 @dataclass(frozen=True)
 class Clock:
-    """The clock of a spool's machine. ``instant`` reads it."""
+    """The clock of a store. ``reads`` takes a reading of it."""
 
     spool: Store
-    instant: Callable[[], Instant] = field(default=read_clocks)
+    reads: Callable[[Store], Instant] = field(default=read_clocks_of)
 
-    def poll(self) -> ClockState:
-        """Record the time, and return the state of the clock now. Raises OSError."""
-        state = next_state(self.read(), self.instant())
+    def instant(self) -> Instant:
+        """Return this moment. Raises OSError if the store's clock cannot be read."""
+        return self.reads(self.spool)
+
+    def poll(self, now: Instant | None = None) -> ClockState:
+        """Record the time, and return the state of the clock. Raises OSError."""
+        state = next_state(self.read(), now or self.instant())
         self._write(state)
         return state
 
@@ -119,9 +144,12 @@ class Clock:
         return state
 
     def in_doubt(self) -> bool:
-        """Return whether it has jumped since the last poll, or before and not been steady since."""
-        before = self.read()
-        return before is not None and next_state(before, self.instant()).has_jumped
+        """Return whether it has jumped since the last poll, or before and not been steady since.
+
+        So it is on a machine whose clock is not the store's: what it notes has another time than that of the others.
+        """
+        before, now = self.read(), self.instant()
+        return not now.is_agreed or (before is not None and next_state(before, now).has_jumped)
 
     def _write(self, state: ClockState) -> None:
         self.spool.entries(_CONTROL).put(_ENTRY, json.dumps(asdict(state)))

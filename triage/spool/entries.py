@@ -45,8 +45,11 @@ class Entries(Protocol):
     def get(self, name: str) -> bytes:
         """Return its content. Raises FileNotFoundError if there is none."""
 
-    def put(self, name: str, content: str | bytes) -> None:
-        """Write or replace an entry durably: no reader sees a part of it, and no crash leaves one."""
+    def put(self, name: str, content: str | bytes, *, durable: bool = True) -> None:
+        """Write or replace an entry: no reader sees a part of it, and no crash of the process leaves one.
+
+        Not ``durable``: a power failure may leave it as it was before, where that is faster.
+        """
 
     def note(self, name: str) -> None:
         """Write an empty entry, unless it is there: the first time stands. Durable with ``Batch.settle``."""

@@ -49,9 +49,10 @@ class FileEntries:
         """Return its content. Raises FileNotFoundError if there is none."""
         return self._file(name).read_bytes()
 
-    def put(self, name: str, content: str | bytes) -> None:
-        """Write or replace an entry durably and atomically."""
-        self._files.write(self._file(name), content)
+    def put(self, name: str, content: str | bytes, *, durable: bool = True) -> None:
+        """Write or replace an entry atomically."""
+        write = self._files.write if durable else self._files.write_soon
+        write(self._file(name), content)
 
     def note(self, name: str) -> None:
         """Write an empty entry, unless it is there. Durable after ``Spool.sync``."""

@@ -43,6 +43,11 @@ class SpoolFiles:
         """Replace the file at ``path`` durably and atomically: no reader sees a part of it. Raises OSError."""
         self._write(path, content)
 
+    def write_soon(self, path: Path, content: str | bytes) -> None:
+        """Replace a file as ``write`` does; after a power failure it may be as it was before, and is never cut."""
+        durable = not self.file_system.syncs_whole
+        replace_file(path, content, self.new_part(), partial(self._rename, durable=durable))
+
     def move(self, source: Path, target: Path, *, durable: bool = True) -> None:
         """Rename ``source``; not durably if it can be repeated. Raises FileNotFoundError if it is gone."""
         self._rename(source, target, durable=durable)

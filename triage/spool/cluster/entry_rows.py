@@ -92,7 +92,7 @@ class EntryRows(Rows):
         checksum = sha256 if isinstance(sha256, bytes) else None
         return read_checked(self._engines.bucket, str(key), int(str(size)), checksum)
 
-    def put(self, name: str, content: str | bytes) -> None:
+    def put(self, name: str, content: str | bytes, *, durable: bool = True) -> None:
         """Write or replace an entry. Durable when the transaction ends that it is written in."""
         self._write(_PUT, **self._with_content(name, content))
 

@@ -1,0 +1,74 @@
+"""The deliverer on a store in PostgreSQL: a dead letter that is requeued meanwhile, and writes that are refused."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.delivery.test_deliverer import Clock, a_deliverer
+from tests.spool.cluster.test_transactions import setting
+from tests.support.cluster import Cluster
+from tests.support.receivers import store_scp
+from tests.support.requeued import a_requeued_result, assert_the_newest_is_there, deliver_all
+from tests.support.studies import a_study
+from triage.delivery.deliverer import Deliverer
+from triage.delivery.outbox import Outbox
+from triage.delivery.record import DeliveryState
+
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
+
+@pytest.mark.parametrize("moment", ["before it is built", "while it is built"])
+def test_a_dead_letter_that_is_requeued_while_a_newer_result_is_built(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    clock, threads = Clock(), list[Any]()
+    build, put = Deliverer._build_one, Outbox.put
+
+    def build_later(self: Any, uid: str, *others: Any) -> None:
+        if not threads:
+            threads.append(result.requeue_elsewhere())
+            threads[0].join()
+        build(self, uid, *others)
+
+    def put_later(self: Outbox, *of_message: Any) -> None:
+        threads.append(result.requeue_elsewhere())
+        put(self, *of_message)
+
+    def pass_time() -> None:
+        threads[0].join()
+        clock.at += 40.0
+
+    with store_scp() as scp:
+        deliverer = a_deliverer(cluster.open(), scp.port, clock)  # type: ignore[arg-type]
+        result = a_requeued_result(deliverer)
+        if moment == "before it is built":
+            monkeypatch.setattr(Deliverer, "_build_one", build_later)
+        else:
+            monkeypatch.setattr(Outbox, "put", put_later)
+        deliver_all(deliverer, pass_time)
+
+    assert_the_newest_is_there(result, scp.received)
+
+
+def test_a_database_that_reads_and_does_not_write_has_a_message_sent_once_at_most(cluster: Cluster):
+    clock, read_only = Clock(), ExitStack()
+
+    def stop_writing(_: object) -> None:
+        read_only.enter_context(setting(cluster, "default_transaction_read_only", "on"))
+
+    with store_scp(before_answer=stop_writing) as scp:
+        deliverer = a_deliverer(cluster.open(), scp.port, clock)  # type: ignore[arg-type]
+        study = a_study(deliverer.spool, "pacs")  # type: ignore[arg-type]
+        with read_only:
+            for _ in range(4):
+                with pytest.raises(OSError, match="read-only"):
+                    deliverer.round()
+                clock.at += 60.0
+        times, scp.before_answer = len(scp.received), lambda event: None
+        deliverer.round()
+
+    assert times == 1 and [each.state for each in deliverer.outbox.records(study)] == [DeliveryState.DELIVERED]
+    assert len(scp.received) == 2 and len(set(scp.received)) == 1
