@@ -11,5 +11,6 @@ from triage.spool.spool import Spool
 
 def jumped(spool: Spool) -> None:
     """The sweep has just seen the clock jump back by a day."""
-    state = ClockState(**asdict(read_clocks()), jump_s=-24 * 3600.0)
+    now = read_clocks()
+    state = ClockState(now.at, now.since_boot, now.boot, jump_s=-24 * 3600.0)
     (spool.root / "control" / "clock.json").write_text(json.dumps(asdict(state)))
