@@ -17,6 +17,7 @@ OTHERS = {
     "triage/listener/enqueuer.py": "each object catches every error; the sweep finds what is not queued",
     "triage/model/run_deadline.py": "ends with the runs that it watches; the next run begins one anew",
     "triage/plugins/bounded_call.py": "one call",
+    "triage/service/store_probe.py": "one question, every error of which is an answer",
     "triage/runtime/accept_loop.py": "one connection",
     "triage/runtime/deadline.py": "one exchange",
     "triage/runtime/health.py": "without it the process answers no probe, which every supervisor sees",
