@@ -59,9 +59,11 @@ class LeaderWatch:
     began: float
     gaps: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {role: [] for role in LEADERS})
     stop: threading.Event = field(default_factory=threading.Event)
+    gone: dict[str, float] = field(default_factory=dict)
+    """Roles that no process leads now, and since when."""
 
     def run(self) -> None:
-        gone: dict[str, float] = {}
+        gone = self.gone
         while not self.stop.wait(0.5):
             for role in LEADERS:
                 now = time.monotonic()
