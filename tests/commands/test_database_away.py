@@ -24,6 +24,7 @@ OPEN_IT = {
     "clock": "",
     "dead-letters": "",
     "explain": STUDY,
+    "hosts": "",
     "feedback": "--out {new}/labels.csv",
     "model": "tiny-adult --disable",
     "models disable": "tiny-adult",

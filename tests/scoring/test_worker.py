@@ -359,7 +359,7 @@ def test_a_spool_that_takes_no_study_gives_up_none(place: Workplace) -> None:
 
 
 def test_a_stop_in_a_batch_ends_it_in_order(place: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
-    place.queued(*(a_chest(number) for number in range(6)))
+    place.queued(*(a_chest(number) for number in range(8)))
     write = Spool.write_decision
 
     def stop_meanwhile(*arguments: Any) -> None:
@@ -371,9 +371,9 @@ def test_a_stop_in_a_batch_ends_it_in_order(place: Workplace, monkeypatch: pytes
     place.work(batch_size=2)
     assert place.stop.received
     waiting = set(place.spool.waiting())
-    assert len(waiting) == 2  # a batch was in work and the next one begun
+    assert len(waiting) in (2, 4)  # one batch was being written, one scored, and perhaps one begun
     assert place.jobs.waiting_ids() == {job_id(instance) for instance in waiting}
-    assert len(place.tags()) == 4
+    assert len(place.tags()) == 8 - len(waiting)
 
 
 def test_nothing_that_anybody_writes_into_redis_stops_the_scoring(place: Workplace) -> None:

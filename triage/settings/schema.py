@@ -63,7 +63,7 @@ class Settings(Section):
     store: Annotated[StoreSettings, read_by(*PROCESSES)] = StoreSettings()
     postgres: Annotated[PostgresSettings, read_by(*PROCESSES)] = PostgresSettings()
     s3: Annotated[S3Settings, read_by(*PROCESSES)] = S3Settings()
-    listener: Annotated[ListenerSettings, read_by("listen", "work", "sweep")] = ListenerSettings()
+    listener: Annotated[ListenerSettings, read_by("listen", "work", "sweep", "reports", "web")] = ListenerSettings()
     client: Annotated[ClientSettings, read_by("sweep")] = ClientSettings()
     redis: Annotated[RedisSettings, read_by("listen", "work", "sweep", "reports", "web")] = RedisSettings()
     worker: Annotated[WorkerSettings, read_by("work")] = WorkerSettings()
