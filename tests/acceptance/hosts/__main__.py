@@ -75,6 +75,7 @@ def _run(trial: Trial, arguments: argparse.Namespace, verdict: Verdict) -> None:
         verdict.figures |= _figures(pacs, happened, watch, begun, trial)
         judge(trial, pacs, results, said, verdict)
         watch.stop.set()
+        verdict.expect(not watch.gone, f"nothing leads at the end: {sorted(watch.gone)}")
         verdict.figures["seconds"] = round(time.monotonic() - begun)
         statuses = trial.end()
     bad = {name: status for name, status in statuses.items() if status}

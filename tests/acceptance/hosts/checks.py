@@ -110,8 +110,10 @@ def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, 
     for name, words in UNITS.items():
         if {"up", "web"} & set(words):
             verdict.held(_listed, trial, name, of_study)
-    verdict.held(_delivered, results, of_study)
+    verdict.held(_delivered, results, of_study, said)
     verdict.expect(not pacs.surprises, f"answers that are none: {pacs.surprises[:3]}")
+    other = [why for why in pacs.refusals if why.startswith("0x") and why != "0xA700"]
+    verdict.expect(not other, f"C-STOREs were answered with {other}, and not with 0xA700")
 
 
 def _altered_are_tried_again(trial: Trial, store: ClusterStore, verdict: Verdict) -> bool:
@@ -177,8 +179,7 @@ def _decided(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verdi
             continue
         tags[decision["tag"]] += 1
         revised += len(store.history(study)) > 1
-        assessed = {said[each.kind]["tag"] for each in objects} - {"NOT_ASSESSED"}
-        right = assessed.pop() if assessed else "NOT_ASSESSED"
+        right = _right_tag(objects, said)
         if decision["tag"] != right or (right == "NOT_ASSESSED" and decision["priority"] == "LOW"):
             wrong.append((study, decision["tag"], decision["priority"], right))
     verdict.figures |= {"studies": len(of_study), "tags": dict(tags), "studies_with_several_decisions": revised}
@@ -186,6 +187,12 @@ def _decided(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verdi
     verdict.expect(not wrong, f"{len(wrong)} studies have a wrong tag: {wrong[:5]}")
     found = set(store.study_uids())
     verdict.expect(found == set(of_study), f"{len(found ^ set(of_study))} studies too many or too few in the store")
+
+
+def _right_tag(objects: list[Outgoing], said: Said) -> str:
+    """The tag of a study: that of its assessed image, of which it has one at most."""
+    assessed = {said[each.kind]["tag"] for each in objects} - {"NOT_ASSESSED"}
+    return str(assessed.pop()) if assessed else "NOT_ASSESSED"
 
 
 def _timed(trial: Trial, store: ClusterStore, pacs: Pacs, verdict: Verdict) -> None:
@@ -229,8 +236,8 @@ def _listed(trial: Trial, name: str, of_study: Studies, verdict: Verdict) -> Non
     verdict.expect(not more, f"host {name} lists {len(more)} studies that were not acknowledged")
 
 
-def _delivered(results: Results, of_study: Studies, verdict: Verdict) -> None:
-    """Each study's result went out, and whatever went out again had the same bytes."""
+def _delivered(results: Results, of_study: Studies, said: Said, verdict: Verdict) -> None:
+    """Each study's result went out, the last of it as it stands, and whatever went out again had the same bytes."""
     differing = results.differing()
     verdict.figures |= {
         "reports": len(results.reports),
@@ -239,9 +246,11 @@ def _delivered(results: Results, of_study: Studies, verdict: Verdict) -> None:
         "delivered_with_other_bytes": len(differing),
     }
     verdict.expect(not differing, f"{len(differing)} results were delivered with different bytes: {differing[:3]}")
-    told = "\n".join(body.decode("utf-8", "replace") for body in results.bodies.values())
+    told = results.last_tags()
     untold = [uid for uid in of_study if uid not in told]
     verdict.expect(not untold, f"{len(untold)} studies have no HL7 message: {untold[:3]}")
+    old = [uid for uid, objects in of_study.items() if told.get(uid, "") not in ("", _right_tag(objects, said))]
+    verdict.expect(not old, f"the last message of {len(old)} studies has another tag than they have: {old[:3]}")
 
 
 def _all(of_study: Studies) -> Iterator[Outgoing]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections import Counter, deque
@@ -19,6 +20,8 @@ from tests.support.mllp_listener import acknowledging, control_id_of, mllp_liste
 from tests.support.receivers import store_scp
 from triage.spool.instance import ReceivedInstance
 
+_TAG = re.compile(r"\|tag\^[^|]*\|\|([A-Z_]+)")
+_UID = re.compile(r"2\.25\.\d+")
 _AT_ONCE = 4
 _SILENT_S = 45.0
 _PAUSE_S = 1.0
@@ -144,7 +147,8 @@ class Results:
     reports: dict[str, set[str]] = field(default_factory=dict)
     messages: dict[str, set[str]] = field(default_factory=dict)
     studies_of_reports: dict[str, set[str]] = field(default_factory=dict)
-    bodies: dict[str, bytes] = field(default_factory=dict)
+    bodies: list[bytes] = field(default_factory=list)
+    """Every message as it came, those that came again too."""
     taken: int = 0
 
     def report(self, event: Any) -> None:
@@ -157,10 +161,19 @@ class Results:
         name = control_id_of(content).decode()
         self.taken += 1
         self.messages.setdefault(name, set()).add(sha256(content).hexdigest())
-        self.bodies[name] = content
+        self.bodies.append(content)
         answer = acknowledging("AA")(content)
         assert answer is not None
         return answer
+
+    def last_tags(self) -> dict[str, str]:
+        """The tag in the last message that came of each study."""
+        found = {}
+        for body in self.bodies:
+            text = body.decode("utf-8", "replace")
+            if tag := _TAG.search(text):
+                found |= dict.fromkeys(_UID.findall(text), tag[1])
+        return found
 
     def differing(self) -> list[str]:
         """What was delivered with different bytes under one name."""

@@ -59,9 +59,11 @@ class LeaderWatch:
     began: float
     gaps: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {role: [] for role in LEADERS})
     stop: threading.Event = field(default_factory=threading.Event)
+    gone: dict[str, float] = field(default_factory=dict)
+    """Roles that no process leads now, and since when."""
 
     def run(self) -> None:
-        gone: dict[str, float] = {}
+        gone = self.gone
         while not self.stop.wait(0.5):
             for role in LEADERS:
                 now = time.monotonic()
@@ -114,7 +116,8 @@ class Trial:
         configuration = self.outside.folder / "haproxy.cfg"
         defaults = f"global\n  stats socket {self.outside.folder}/haproxy.sock mode 600\ndefaults\n  mode tcp\n"
         third = f"    server listener3 {self.hosts['c'].address}:11112 port {LISTEN}\n"
-        configuration.write_text(defaults + _BALANCER.read_text() + third)
+        example = _BALANCER.read_text()
+        configuration.write_text(defaults + example[: example.index("\n# Reports")].rstrip() + "\n" + third)
         return Unit(
             "out/haproxy", [str(HAPROXY), "-db", "-f", str(configuration)], self.outside.folder / "log", environment()
         )
