@@ -314,13 +314,18 @@ class TestACommitWhoseAnswerIsLost:
                     pass
 
     def test_a_process_does_not_end_its_own_sessions(self, cluster: Cluster):
-        store = cluster.open()
-        before = store._database.read("SELECT pg_backend_pid()")
-        with store.workers.lead("sweep") as lead:
-            lead.keep_until_the_end()
-        cluster.rows("UPDATE lease SET ended = true WHERE tenant = :tenant")
-        with store.workers.lead("sweep"):
-            assert store._database.read("SELECT pg_backend_pid()") == before
+        def child(tell: Tell, _: Heard) -> None:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the place that it keeps is lost, which ends a process
+            store = cluster.open()
+            before = store._database.read("SELECT pg_backend_pid()")
+            with store.workers.lead("sweep") as lead:
+                lead.keep_until_the_end()
+            cluster.rows("UPDATE lease SET ended = true WHERE tenant = :tenant")
+            with store.workers.lead("sweep"):
+                tell("the same" if store._database.read("SELECT pg_backend_pid()") == before else "another")
+
+        with Child(child) as process:
+            assert process.line() == "the same"
 
 
 @contextmanager
