@@ -15,6 +15,7 @@ from typing import BinaryIO
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from pg8000 import dbapi
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
 
@@ -28,10 +29,9 @@ from tests.support.wait import wait_for
 from triage.decision.records import to_record
 from triage.decision.types import Tag
 from triage.service.reconciler import COMPLETED_AT_ONCE
-from triage.spool.cluster import schema
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.announcements import Announcements
-from triage.spool.cluster.connection import Connection
+from triage.spool.cluster.connection import Connection, session_arguments
 from triage.spool.cluster.migrations.versions import v0002_listed_studies
 from triage.spool.cluster.opening import open_cluster
 from triage.spool.cluster.pool import ConnectionPool
@@ -66,9 +66,10 @@ class AwayBucket(FileBucket):
 
 def migrate(address: DatabaseAddress, revision: ModuleType) -> None:
     """Apply one revision to a database that lacks it, whatever later ones it has."""
-    engine = create_engine("postgresql+pg8000://", creator=lambda: schema._session(address), poolclass=NullPool)
-    with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
-        revision.upgrade()
+    with session_arguments(address) as arguments:
+        engine = create_engine("postgresql+pg8000://", creator=lambda: dbapi.connect(**arguments), poolclass=NullPool)
+        with engine.begin() as connection, Operations.context(MigrationContext.configure(connection)):
+            revision.upgrade()
 
 
 @contextmanager
