@@ -10,6 +10,7 @@ from scipy.optimize import minimize
 
 from training.runs.scores import sigmoid
 from triage.model.wrapping import Curve
+from triage.statistics.calibration import platt_targets
 from triage.statistics.intervals import exact_interval
 
 Floats = npt.NDArray[np.floating]
@@ -27,7 +28,7 @@ def fit_curve(labels: Floats, logits: Floats, method: Method) -> Curve | None:
     positives, negatives = int((labels > 0.5).sum()), int((labels < 0.5).sum())
     if method == "none" or min(positives, negatives) < FEWEST:
         return None
-    target = np.where(labels > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+    target = platt_targets(labels)
 
     def loss(parameters: Floats) -> float:
         slope, intercept = parameters[0], parameters[1] if method == "platt" else 0.0

@@ -17,6 +17,7 @@ from training.files import write_csv
 from training.studies.learning_curves import AppearanceScores, points_of, table
 from training.studies.plots import curves, save
 from training.studies.shortcuts import appearance_score, appearance_statistics
+from training.studies.tables import markdown_table
 from triage.radiograph.preprocess import PreprocessSpec
 
 
@@ -92,8 +93,7 @@ def _appearance(options: CurveOptions) -> AppearanceScores | None:
 def markdown(rows: Sequence[Mapping[str, object]]) -> str:
     """Return the rows as a table in Markdown."""
     columns = _columns(rows)
-    lines = [columns, ["---"] * len(columns), *([str(row.get(name, "")) for name in columns] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return markdown_table(columns, ([str(row.get(name, "")) for name in columns] for row in rows))
 
 
 def _columns(rows: Sequence[Mapping[str, object]]) -> list[str]:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from training.studies.plan_scores import OutputScores
 from training.studies.plots import empty_roc, roc_points
+from training.studies.tables import markdown_table, with_bounds
 from triage.statistics.intervals import Bounds, auc, exact_interval, mean_and_sd, patient_bootstrap
 
 
@@ -87,8 +88,7 @@ def markdown(found: Sequence[Confusion]) -> str:
     """Return the matrices as a table in Markdown, for docs/results."""
     head = ["run", "AUC", "mean ± SD of folds", "within view", "TP", "FN", "FP", "TN"]
     head += ["sensitivity", "specificity", "PPV", "NPV"]
-    rows = [head, ["---"] * len(head), *map(_cells, found)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown_table(head, map(_cells, found))
 
 
 def _cells(one: Confusion) -> list[str]:
@@ -96,7 +96,7 @@ def _cells(one: Confusion) -> list[str]:
     counts = (one.true_positives, one.false_negatives, one.false_positives, one.true_negatives)
     return [
         f"`{one.run}`",
-        f"{one.auc:.3f} ({one.ci95[0]:.3f} to {one.ci95[1]:.3f})",
+        with_bounds(one.auc, one.ci95),
         f"{mean:.3f} ± {sd:.3f}" if one.each else "",
         f"{one.within:.3f}",
         *map(str, counts),

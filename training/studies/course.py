@@ -10,6 +10,7 @@ from pathlib import Path
 from training.errors import TrainingError
 from training.runs.loop import LOG
 from training.studies.queue import MEASURED, Queue
+from training.studies.tables import markdown_table
 from triage.statistics.intervals import mean_and_sd
 
 
@@ -55,8 +56,7 @@ def _measured(places: Sequence[Path]) -> tuple[float, ...]:
 def markdown(courses: Sequence[Course], levels: Sequence[float]) -> str:
     """Return the courses as a table in Markdown: the AUC after some epochs, and the epochs until each level."""
     head = ["run", "folds", "AUC after 1 epoch", "after 3", "at the end", *(f"epochs to {level:g}" for level in levels)]
-    rows = [head, ["---"] * len(head), *([f"`{one.run}`", *_cells(one, levels)] for one in courses)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown_table(head, [[f"`{one.run}`", *_cells(one, levels)] for one in courses])
 
 
 def _cells(course: Course, levels: Sequence[float]) -> list[str]:

@@ -20,6 +20,7 @@ from training.runs.predict import predict
 from training.runs.run import TrainingRun, load_network
 from training.runs.scores import sigmoid
 from training.studies.compare import predictions_of
+from training.studies.tables import with_bounds
 from triage.model.card import CARD, load_card
 from triage.model.session import ModelSession
 from triage.radiograph.preprocess import PreprocessSpec, normalise
@@ -176,7 +177,7 @@ def _written(table: Iterable[Sequence[str]]) -> Iterator[str]:
 
 
 def _cells(line: Line) -> list[str]:
-    difference = f"{line.difference:+.3f} ({line.ci95[0]:+.3f} to {line.ci95[1]:+.3f})"
+    difference = with_bounds(line.difference, line.ci95, "+")
     return [
         line.name,
         f"{line.within:.3f}",

@@ -12,8 +12,11 @@ import numpy as np
 import numpy.typing as npt
 
 from training.errors import TrainingError
+from training.runs.scores import sigmoid
 from training.studies.confusion import Proportion
 from training.studies.p_values import two_sided_p
+from training.studies.tables import markdown_table, with_bounds
+from triage.statistics.calibration import platt_targets
 from triage.statistics.intervals import (
     Bounds,
     Resampling,
@@ -109,7 +112,7 @@ def recalibrated_on_other_folds(scored: ScoredImages) -> ScoredImages:
     logits = np.empty_like(scored.logits)
     for fold in np.unique(folds):
         others = scored.where(folds != fold)
-        slope, intercept = fitted(others.logits, _softened(others.labels), _once(others))[0]
+        slope, intercept = fitted(others.logits, platt_targets(others.labels), _once(others))[0]
         logits[folds == fold] = slope * scored.logits[folds == fold] + intercept
     return replace(scored, logits=logits)
 
@@ -124,7 +127,7 @@ def fitted(logits: Doubles, targets: Doubles, weights: Doubles) -> Doubles:
     found = np.zeros((len(weights), 2))
     with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
         for _ in range(STEPS):
-            expected = _sigmoid(found @ inputs.T)
+            expected = sigmoid(found @ inputs.T)
             gradient = (weights * (targets - expected)) @ inputs
             curvature = np.einsum("bn,ni,nj->bij", weights * expected * (1 - expected), inputs, inputs)
             found = found + _solved(curvature, gradient)
@@ -136,17 +139,6 @@ def _solved(curvature: Doubles, gradient: Doubles) -> Doubles:
     first = (curvature[:, 1, 1] * gradient[:, 0] - curvature[:, 0, 1] * gradient[:, 1]) / determinant
     second = (curvature[:, 0, 0] * gradient[:, 1] - curvature[:, 0, 1] * gradient[:, 0]) / determinant
     return np.stack([first, second], axis=1)
-
-
-def _sigmoid(values: Doubles) -> Doubles:
-    return np.asarray(1 / (1 + np.exp(-np.clip(values, -500, 500))))
-
-
-def _softened(labels: Doubles) -> Doubles:
-    """Return Platt's (1999) targets, as the export fits them."""
-    positives = float((labels > 0.5).sum())
-    negatives = len(labels) - positives
-    return np.where(labels > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
 
 
 def _groups(scored: ScoredImages) -> dict[str, ScoredImages]:
@@ -196,7 +188,7 @@ def _with_bounds(part: ScoredImages, resampling: Resampling, figure: Figure) -> 
 
 
 def _observed_over_expected(part: ScoredImages) -> Figure:
-    expected = _sigmoid(part.logits)
+    expected = sigmoid(part.logits)
     return lambda weights: (weights @ part.labels) / (weights @ expected)
 
 
@@ -212,32 +204,24 @@ def _paired(group: str, one: ScoredImages, other: ScoredImages) -> PairedDiffere
 def markdown(found: Sequence[Judgement]) -> str:
     """Return the figures as a table in Markdown."""
     head = ["images", "n", "positive", "AUC", "sensitivity", "specificity", "calibration slope", "observed/expected"]
-    return _table(head, [_cells(one) for one in found])
+    return markdown_table(head, [_cells(one) for one in found])
 
 
 def _cells(one: Judgement) -> list[str]:
-    counts = [one.group, str(one.images), str(one.positives), _bounded(one.auc, one.auc_ci95)]
+    counts = [one.group, str(one.images), str(one.positives), with_bounds(one.auc, one.auc_ci95)]
     calls = [str(each) if each else "" for each in (one.sensitivity, one.specificity)]
-    return [*counts, *calls, *(_bounded(*each) if each else "" for each in (one.slope, one.ratio))]
+    return [*counts, *calls, *(with_bounds(*each) if each else "" for each in (one.slope, one.ratio))]
 
 
 def differences_markdown(found: Sequence[PairedDifference]) -> str:
     """Return the differences as a table in Markdown."""
     head = ["images", "n", "AUC", "the other's", "difference", "p"]
-    return _table(head, [_difference_cells(one) for one in found])
+    return markdown_table(head, [_difference_cells(one) for one in found])
 
 
 def _difference_cells(one: PairedDifference) -> list[str]:
     cells = [one.group, str(one.images), f"{one.first:.3f}", f"{one.second:.3f}"]
-    return [*cells, _bounded(one.difference, one.ci95, "+"), f"{one.p_value:.3f}"]
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *rows])
-
-
-def _bounded(value: float, bounds: Bounds, sign: str = "") -> str:
-    return f"{value:{sign}.3f} ({bounds[0]:{sign}.3f} to {bounds[1]:{sign}.3f})"
+    return [*cells, with_bounds(one.difference, one.ci95, "+"), f"{one.p_value:.3f}"]
 
 
 def logits_of(probabilities: Mapping[str, str], names: Sequence[str]) -> Doubles:

@@ -18,6 +18,7 @@ from training.studies.common_images import on_common_images
 from training.studies.p_values import two_sided_p
 from training.studies.plan_scores import AT, FIRST_OUTPUT, TOGETHER, Doubles, OutputScores, Question, scores_of_run
 from training.studies.queue import Queue
+from training.studies.tables import markdown_table, with_bounds
 from triage.statistics.intervals import (
     Bounds,
     Resampling,
@@ -180,21 +181,22 @@ def markdown(lines: Sequence[Line]) -> str:
     views = sorted({view for line in lines for view in line.by_view})
     head = ["run", "folds", "images", "within view", "mean ± SD of folds", *(f"{view} only" for view in views), "all"]
     head += ["sens., spec. at 0.5", "difference within view", "p, adjusted", "t-test over folds"]
-    return _table(head, [_cells(line, views) for line in lines])
+    return markdown_table(head, [_cells(line, views) for line in lines])
 
 
 def pairs_markdown(found: Sequence[PairOfRuns]) -> str:
     """Return the pairs as a table in Markdown, for docs/results."""
     head = ["run", "less", "difference within view", "p, adjusted", "t-test over folds"]
-    return _table(head, [[f"`{pair.first}`", f"`{pair.second}`", *_difference(pair)] for pair in found])
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    return "".join(f"| {' | '.join(row)} |\n" for row in [head, ["---"] * len(head), *rows])
+    return markdown_table(head, [[f"`{pair.first}`", f"`{pair.second}`", *_difference(pair)] for pair in found])
 
 
 def _cells(line: Line, views: Sequence[str]) -> list[str]:
-    cells = [f"`{line.run}`", ", ".join(map(str, line.folds)), str(line.images), _with(line.within, line.within_ci95)]
+    cells = [
+        f"`{line.run}`",
+        ", ".join(map(str, line.folds)),
+        str(line.images),
+        with_bounds(line.within, line.within_ci95),
+    ]
     cells += [f"{line.folds_mean:.3f} ± {line.folds_sd:.3f}" if len(line.folds) > 1 else ""]
     cells += [f"{line.by_view[view]:.3f}" if view in line.by_view else "" for view in views]
     return [*cells, f"{line.everything:.3f}", f"{line.sensitivity:.2f}, {line.specificity:.2f}", *_difference(line)]
@@ -204,8 +206,4 @@ def _difference(line: Line | PairOfRuns) -> list[str]:
     if line.difference is None or line.difference_ci95 is None:
         return ["", "", ""]
     p_values = [f"{value:.3f}" if np.isfinite(value) else "" for value in (line.adjusted, line.t_test)]
-    return [_with(line.difference, line.difference_ci95, "+"), *p_values]
-
-
-def _with(value: float, bounds: Bounds, sign: str = "") -> str:
-    return f"{value:{sign}.3f} ({bounds[0]:{sign}.3f} to {bounds[1]:{sign}.3f})"
+    return [with_bounds(line.difference, line.difference_ci95, "+"), *p_values]

@@ -16,6 +16,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, cross_val_predict
 
 from training.studies.confusion import Proportion
+from training.studies.tables import markdown_table, with_bounds
 from triage.statistics.intervals import Bounds, Resampling, percentile_interval, weighted_auc_within
 
 Doubles = npt.NDArray[np.float64]
@@ -120,23 +121,25 @@ def _raised(reading: Reading, threshold: float, chosen: Flags) -> tuple[Proporti
 def markdown(found: Sequence[Combination]) -> str:
     """Return the ways to call as a table in Markdown."""
     head = ["who calls", "AUC", "within view", "sensitivity", "specificity", "AUC less the model's"]
-    rows = [head, ["---"] * len(head), *map(_cells, found)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown_table(head, map(_cells, found))
 
 
 def _cells(one: Combination) -> list[str]:
     graded, gain = ["", ""], ""
     if one.auc is not None and one.ci95 is not None and one.within is not None:
-        graded = [f"{one.auc:.3f} ({one.ci95[0]:.3f} to {one.ci95[1]:.3f})", f"{one.within:.3f}"]
+        graded = [with_bounds(one.auc, one.ci95), f"{one.within:.3f}"]
     if one.gain is not None and one.gain_ci95 is not None:
-        gain = f"{one.gain:+.3f} ({one.gain_ci95[0]:+.3f} to {one.gain_ci95[1]:+.3f})"
+        gain = with_bounds(one.gain, one.gain_ci95, "+")
     return [one.name, *graded, str(one.sensitivity), str(one.specificity), gain]
 
 
 def findings_markdown(found: Mapping[str, tuple[Proportion, Proportion]]) -> str:
     """Return the shares by finding as a table in Markdown."""
     head = ["finding", "images", "raised", "of them positive by the reference", "raised of these"]
-    rows = [head, ["---"] * len(head)]
-    for name, (every, positive) in found.items():
-        rows.append([name, str(every.of), str(every), str(positive.of), str(positive)])
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return markdown_table(
+        head,
+        (
+            [name, str(every.of), str(every), str(positive.of), str(positive)]
+            for name, (every, positive) in found.items()
+        ),
+    )

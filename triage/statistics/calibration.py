@@ -49,6 +49,12 @@ def brier(labels: Floats, probabilities: Floats) -> float:
     return float(brier_score_loss(np.asarray(labels) > 0.5, probabilities, pos_label=True))
 
 
+def platt_targets(labels: Floats) -> Doubles:
+    """Return what is fitted in the place of labels (Platt 1999), so that separable classes have a finite fit."""
+    positives, negatives = int((labels > 0.5).sum()), int((labels < 0.5).sum())
+    return np.where(labels > 0.5, (positives + 1) / (positives + 2), 1 / (negatives + 2))
+
+
 def calibration_error(labels: Floats, probabilities: Floats) -> float:
     """Return the expected calibration error: mean distance of probability and observed share over the bins."""
     bins = reliability(labels, probabilities)
