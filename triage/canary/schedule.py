@@ -14,7 +14,7 @@ from triage.canary.run import CanaryObserver, CanaryResult, CanaryRunningError, 
 from triage.canary.stages import DELIVERED, STAGES, STORED
 from triage.errors import cause
 from triage.metrics.canary import CanaryMetrics
-from triage.runtime.lasting_thread import lasting_thread
+from triage.runtime.lasting_thread import lasting_thread, unless
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def scheduled(setup: CanarySetup, interval_s: float, metrics: CanaryMetrics) -> 
         metrics.failures.labels(stage)  # from the start, so that the first failure is an increase
     stop = threading.Event()
     work = partial(_run_regularly, setup, interval_s, metrics, stop)
-    thread = lasting_thread("canary", work, lambda pause_s: not stop.wait(pause_s))
+    thread = lasting_thread("canary", work, unless(stop))
     thread.start()
     try:
         yield

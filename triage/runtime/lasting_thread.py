@@ -24,6 +24,11 @@ def lasting_thread(name: str, work: Callable[[], object], go_on: Callable[[float
     return threading.Thread(target=_run, args=(name, work, go_on), name=name, daemon=True)
 
 
+def unless(stopped: threading.Event) -> Callable[[float], bool]:
+    """Return a ``go_on`` for work that is wanted until an event is set."""
+    return lambda seconds: not stopped.wait(seconds)
+
+
 def _run(name: str, work: Callable[[], object], go_on: Callable[[float], bool]) -> None:
     pause_s = _FIRST_PAUSE_S
     while True:

@@ -15,7 +15,7 @@ from triage.decision.types import PriorityPolicy
 from triage.metrics.labels import ModelState
 from triage.radiograph.policy import EligibilityPolicy
 from triage.radiograph.vocabulary import SiteWords
-from triage.runtime.lasting_thread import lasting_thread
+from triage.runtime.lasting_thread import lasting_thread, unless
 from triage.scoring.assess import AssessmentPolicy
 from triage.scoring.finding_scores import FindingPolicy
 from triage.service.operating_points import points_file, watched_points
@@ -114,11 +114,7 @@ def keep_checking(sessions: Sessions) -> None:
     for name, session in sessions.items():
         if isinstance(session, RemoteSession):
             watch = partial(session.watch, never := threading.Event())
-            lasting_thread(f"known answers of {name}", watch, partial(_waited, never)).start()
-
-
-def _waited(stop: threading.Event, seconds: float) -> bool:
-    return not stop.wait(seconds)
+            lasting_thread(f"known answers of {name}", watch, unless(never)).start()
 
 
 def _open_remote(

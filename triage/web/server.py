@@ -15,7 +15,7 @@ from functools import partial
 from triage.adjudication.rules import AdjudicationRules
 from triage.errors import cause
 from triage.model.card_library import CardLibrary
-from triage.runtime.lasting_thread import lasting_thread
+from triage.runtime.lasting_thread import lasting_thread, unless
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
@@ -89,10 +89,7 @@ class WebProcess:
             logger.error("web: it cannot be noted from when on looks are recorded: %s", cause(error))
         followers = {"patients": self.sources.query.follow, "other studies": self.sources.patients.follow}
         for name, follow in followers.items():
-            lasting_thread(name, partial(follow, self.stopping), self._go_on).start()
-
-    def _go_on(self, seconds: float) -> bool:
-        return not self.stopping.wait(seconds)
+            lasting_thread(name, partial(follow, self.stopping), unless(self.stopping)).start()
 
     def loop(self) -> None:
         """Serve requests until SIGTERM or SIGINT."""

@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from contextlib import suppress
 
-from triage.runtime.lasting_thread import lasting_thread
+from triage.runtime.lasting_thread import lasting_thread, unless
 from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.pool import ConnectionPool, around_fork
 
@@ -55,8 +55,7 @@ class Announcements:
     def _start(self) -> None:
         with self._starting:
             if self._thread is None and not self._stopping.is_set():
-                stopping = self._stopping
-                thread = lasting_thread("announcements", self._follow, lambda pause_s: not stopping.wait(pause_s))
+                thread = lasting_thread("announcements", self._follow, unless(self._stopping))
                 thread.start()
                 self._thread = thread
 

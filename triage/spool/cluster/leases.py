@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from math import inf
 
-from triage.runtime.lasting_thread import lasting_thread
+from triage.runtime.lasting_thread import lasting_thread, unless
 from triage.spool.cluster.connection import Connection
 from triage.spool.cluster.pool import ConnectionPool, around_fork
 from triage.spool.processes import LeaseLostError
@@ -139,7 +139,7 @@ class Leases:
     def _begin(self) -> None:
         if self._thread is None:
             self._wake = wake = threading.Event()
-            self._thread = lasting_thread("leases", lambda: self._keep(wake), lambda pause_s: not wake.wait(pause_s))
+            self._thread = lasting_thread("leases", lambda: self._keep(wake), unless(wake))
             self._thread.start()
 
     def _end(self) -> None:
