@@ -15,22 +15,12 @@ from dataclasses import dataclass, field
 from triage.errors import cause
 from triage.queue.score_queue import PartitionedInstance
 from triage.runtime.decode_scheduler import ScheduledDecode
-from triage.scoring.batch import BatchScorer, OpenedFile, ScoredFiles
+from triage.scoring.batch import BatchScorer, FailedInstance, OpenedFile, ScoredFiles
 
 logger = logging.getLogger(__name__)
 
 Started = list[tuple[PartitionedInstance, ScheduledDecode[OpenedFile]]]
-
-
-@dataclass(frozen=True)
-class Failure:
-    """The error of an object, which names no patient; ``is_unread``: its bytes were not to be had."""
-
-    error: str
-    is_unread: bool = False
-
-
-Failures = dict[PartitionedInstance, Failure]
+Failures = dict[PartitionedInstance, FailedInstance]
 
 
 @dataclass
@@ -101,10 +91,7 @@ class PartitionedScorer:
         with _isolated(works, failed):
             scorer = self._scorers()[scored.partition]
             files = scored.files or scorer.score([(work.instance, decode) for work, decode in scored.started])
-            return {
-                PartitionedInstance(scored.partition, each.instance): Failure(each.error, each.is_unread)
-                for each in scorer.settle(files)
-            }
+            return {PartitionedInstance(scored.partition, each.instance): each for each in scorer.settle(files)}
         if len(works) == 1:
             return failed
         alone = [ScoredPartition(scored.partition, [each]) for each in scored.started]
@@ -122,7 +109,7 @@ def _isolated(works: Sequence[PartitionedInstance], failed: Failures) -> Iterato
     except Exception as error:  # the edge: a partition may be gone, full or broken; the worker notices Redis itself
         if not works or not works[0].partition:
             raise
-        failed.update((work, Failure(_described(error))) for work in works)
+        failed.update((work, FailedInstance(work.instance, _described(error))) for work in works)
 
 
 def _described(error: Exception) -> str:

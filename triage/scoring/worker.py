@@ -31,8 +31,9 @@ from triage.runtime.decode_scheduler import wait_until_ready
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
+from triage.scoring.batch import FailedInstance
 from triage.scoring.job_intake import JobIntake, TakenJobs
-from triage.scoring.partitioned import Failure, PartitionedScorer, ScoredPartition, Started
+from triage.scoring.partitioned import PartitionedScorer, ScoredPartition, Started
 from triage.scoring.settler import Settler
 from triage.spool.store import Store
 
@@ -262,7 +263,7 @@ class BatchWorker(RestrictedWorker):
             for work, failure in failed.items():
                 self._retry(work, failure)
 
-    def _retry(self, work: PartitionedInstance, failure: Failure) -> None:
+    def _retry(self, work: PartitionedInstance, failure: FailedInstance) -> None:
         """Queue a failed object again, or give it up after its last attempt. An outage of the store is none."""
         error = failure.error
         if not self._setup.scorers.gives_objects():
