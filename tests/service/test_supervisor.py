@@ -170,15 +170,20 @@ def watched(child: Child, until: str) -> None:
     wait_for(looked, f"the child to be {until}")
 
 
-def test_a_child_that_ends_again_and_again_is_started_with_growing_pauses() -> None:
-    child = a_child("raise SystemExit(1)")
-    pauses = []
-    for _ in range(7):
+def pauses(child: Child, times: int) -> list[float]:
+    """The pause after each of so many ends of ``child``, each of which is not waited for."""
+    found = []
+    for _ in range(times):
         child.start_at = 0.0
         watched(child, "there")
         watched(child, "ended")
-        pauses.append(child.delay_s)
-    assert pauses == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
+        found.append(child.delay_s)
+    return found
+
+
+def test_a_child_that_ends_again_and_again_is_started_with_growing_pauses() -> None:
+    child = a_child("raise SystemExit(1)")
+    assert pauses(child, 7) == [2.0, 4.0, 8.0, 16.0, 30.0, 30.0, 30.0]
     child.watch()
     assert child.process is None  # it is not due
     assert child.start_at > time.monotonic()
@@ -254,10 +259,4 @@ def test_one_that_another_host_leads_instead_of_is_started_again_at_once_and_as_
 
 def test_one_that_ends_soon_as_an_engine_is_away_is_tried_again_with_pauses_and_the_others_go_on() -> None:
     child = a_child(f"raise SystemExit({EXIT_TRY_AGAIN})")
-    pauses = []
-    for _ in range(3):
-        child.start_at = 0.0
-        watched(child, "there")
-        watched(child, "ended")
-        pauses.append(child.delay_s)
-    assert pauses == [2.0, 4.0, 8.0]
+    assert pauses(child, 3) == [2.0, 4.0, 8.0]
