@@ -52,9 +52,9 @@ def move_trail(old: Settings, new: Settings) -> TrailMove | None:
 
     Raises AccessMoveError if a line is missing afterwards, StartError, OSError.
     """
-    source, target = _trail(old), _trail(new)
     if _place_of_trail(old) == _place_of_trail(new):
         return None
+    source, target = _trail(old), _trail(new)
     moved = move_lines(source, target)
     if moved.missing:
         raise AccessMoveError(
