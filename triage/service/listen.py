@@ -19,8 +19,9 @@ from triage.runtime.drain import Drain
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.partitions import partitions
+from triage.service.readiness import ready_until
 from triage.service.running import introduce
-from triage.service.store_probe import StoreProbe
+from triage.service.store_probe import asked_aside
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
@@ -48,13 +49,11 @@ def listen(settings: Settings, spool: Store, redis_url: str, index: int, of: int
     _warn_of_limits(settings, spool)
     targets = _storage_targets(settings, spool, metrics)
     drain = Drain(stopping, settings.listener.drain_s)
-    why_refused: Callable[[], str] = partial(_why_refused, spool, targets.high_water)
-    if settings.store.kind != "files":
-        why_refused = StoreProbe(why_refused).why
-    state = _ListenerState(why_refused, drain)
+    state = _ListenerState(asked_aside(partial(_why_refused, spool, targets.high_water), settings.store.kind))
+    ready = partial(ready_until, drain, state.ready, "new associations are for other listeners")
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
-        health_server(registry, state.ready, settings.listener, index),
+        health_server(registry, ready, settings.listener, index),
     ):
         server.run(
             settings.listener.model_copy(update={"processes": of or settings.listener.processes}),
@@ -84,7 +83,6 @@ class _ListenerState:
     """Readiness of a listener: its first port, once it listens, and why objects would be refused."""
 
     why_refused: Callable[[], str]
-    drain: Drain
     port: int | None = None
 
     def set_port(self, port: int) -> None:
@@ -92,8 +90,6 @@ class _ListenerState:
         self.port = self.port or port
 
     def ready(self) -> tuple[bool, str]:
-        if self.drain.has_begun:
-            return False, "stopping: new associations are for other listeners"
         if why := self.why_refused():
             return False, f"{why}: C-STORE is answered 0xA700"
         return (False, "not listening yet") if self.port is None else (True, f"listening on {self.port}")

@@ -21,6 +21,6 @@ def ready_with_list(why_away: Callable[[], str], started: Event, doing: str) -> 
     return True, doing
 
 
-def ready_until(drain: Drain, working: Readiness, what: str) -> tuple[bool, str]:
-    """Return ``working()`` until a process is told to stop: then it is not ready, and ``what`` is for other hosts."""
-    return (False, f"stopping: new {what} are for other hosts") if drain.has_begun else working()
+def ready_until(drain: Drain, working: Readiness, elsewhere: str) -> tuple[bool, str]:
+    """Return ``working()`` until a process is told to stop. Then it is not ready, and says what goes elsewhere."""
+    return (False, f"stopping: {elsewhere}") if drain.has_begun else working()

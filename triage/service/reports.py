@@ -24,7 +24,7 @@ from triage.service.health import health_server
 from triage.service.leadership import Leadership
 from triage.service.readiness import ready_until, ready_with_list
 from triage.service.running import introduce
-from triage.service.store_probe import StoreProbe
+from triage.service.store_probe import asked_aside
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
 from triage.spool.store import Store
@@ -50,10 +50,10 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     with connect(redis_url, settings.redis.timeout_s) as client:
         port = settings.reports.port
         index = worklist_of(spool, client)
-        why_away = index.why_away if settings.store.kind == "files" else StoreProbe(index.why_away).why
+        why_away = asked_aside(index.why_away, settings.store.kind)
         working = partial(ready_with_list, why_away, started, "receiving reports")
         ready = partial(_ready, leadership, bool(port), working)
-        ready = partial(ready_until, drain, ready, "messages")
+        ready = partial(ready_until, drain, ready, "new messages are for other hosts")
         shown = leadership.shown({ReportMetrics.reports_remembered.name})
         with health_server(shown, ready, settings.reports):
             stop = (lambda: stopping.received, stopping.wait)

@@ -17,6 +17,11 @@ _OLDEST_S = 5.0
 _PATIENCE_S = 1.0
 
 
+def asked_aside(ask: Callable[[], str], store_kind: str) -> Callable[[], str]:
+    """Return what answers as ``ask`` does without waiting for other machines; itself with a store of files."""
+    return ask if store_kind == "files" else StoreProbe(ask).why
+
+
 class StoreProbe:
     """The reason why a store cannot be worked with, by the last answer of ``ask``, a few seconds old at most.
 
