@@ -1,4 +1,4 @@
-"""Effect of a border around real chests on the shipped models. Usage: TRIAGE_DATA=... python benchmarks/borders.py
+"""Effect of a border around real chests on the shipped models. Usage: TRIAGE_DATA=... borders.py [--most N]
 
 Each image gets a border of 5, 10, 15 and 25 % of its own side at each edge, black, white, grey and noisy dark, and is
 preprocessed, scored and concluded upon as the service does. Printed: of the images that were ABNORMAL, how many become
@@ -7,6 +7,7 @@ NORMAL, without and with the check of docs/adr/0027; and how many a model with `
 
 from __future__ import annotations
 
+import argparse
 import csv
 import os
 from collections.abc import Callable, Iterator
@@ -29,7 +30,7 @@ from triage.scoring.conclude import conclude
 Image = npt.NDArray[np.float32]
 
 MODELS = Path(__file__).parents[1] / "models"
-SEED, NOISE_SEED, MOST = 20261128, 7, 400
+SEED, NOISE_SEED = 20261128, 7
 WIDTHS = (0.05, 0.1, 0.15, 0.25)
 COHORTS: dict[str, tuple[str, str, Callable[[dict[str, str]], bool]]] = {
     "RSNA, adults": ("rsna-pneumonia", "rsna-adult", lambda row: row["kind"] == "full" and _adult(row)),
@@ -43,11 +44,11 @@ def _adult(row: dict[str, str]) -> bool:
 
 
 def images(
-    data: Path, folder: str, wanted: Callable[[dict[str, str]], bool], random: np.random.Generator
+    data: Path, folder: str, wanted: Callable[[dict[str, str]], bool], random: np.random.Generator, most: int
 ) -> list[Image]:
     with (data / folder / "manifest.csv").open(newline="") as table:
         rows = [row for row in csv.DictReader(table) if wanted(row)]
-    chosen = sorted(random.permutation(len(rows))[:MOST].tolist())
+    chosen = sorted(random.permutation(len(rows))[:most].tolist())
     paths = [data / folder / rows[place]["image"] for place in chosen]
     return [cv2.imread(str(path), cv2.IMREAD_GRAYSCALE).astype(np.float32) / np.float32(255) for path in paths]
 
@@ -63,17 +64,19 @@ def bordered(image: Image, width: float, kind: str, random: np.random.Generator)
     return np.asarray(np.rint(result * 255) / 255, dtype=np.float32)
 
 
-def tags(session: ModelSession, shown: Iterator[Image], *, checked: bool) -> list[str]:
-    found = []
+def tags(session: ModelSession, shown: Iterator[Image]) -> tuple[list[str], list[str]]:
+    """Return the tags without the check of the border, and with it."""
+    without: list[str] = []
+    checked: list[str] = []
     for image in shown:
         valid = np.ones(image.shape, dtype=bool)
         model_input = preprocess(image, valid, session.card.preprocessing.spec())
-        edges = content(image, valid).edges(image) if checked else WHOLE
-        prepared = PreparedImage(Attributes(), View.FRONTAL, content=edges, orientation=UPRIGHT)
         scores = session.score(model_input[np.newaxis])
         score = scores.probability[0], float(scores.distance[0])
-        found.append(str(conclude(prepared, session.card, *score, AssessmentPolicy()).tag))
-    return found
+        for found, edges in ((without, WHOLE), (checked, content(image, valid).edges(image))):
+            prepared = PreparedImage(Attributes(), View.FRONTAL, content=edges, orientation=UPRIGHT)
+            found.append(str(conclude(prepared, session.card, *score, AssessmentPolicy()).tag))
+    return without, checked
 
 
 def unchanged(session: ModelSession, image: Image, other: Image) -> bool:
@@ -83,12 +86,16 @@ def unchanged(session: ModelSession, image: Image, other: Image) -> bool:
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--most", type=int, default=400, help="images of each cohort")
+    most = parser.parse_args().most
     data, random = Path(os.environ["TRIAGE_DATA"]), np.random.default_rng(SEED)
     cards = load_cards(MODELS)
     for title, (folder, model, wanted) in COHORTS.items():
-        chests, session = images(data, folder, wanted, random), ModelSession(MODELS / model, cards[model], threads=1)
-        plain = tags(session, iter(chests), checked=False)
-        refused = tags(session, iter(chests), checked=True).count("NOT_ASSESSED") - plain.count("NOT_ASSESSED")
+        chests = images(data, folder, wanted, random, most)
+        session = ModelSession(MODELS / model, cards[model], threads=1)
+        plain, checked = tags(session, iter(chests))
+        refused = checked.count("NOT_ASSESSED") - plain.count("NOT_ASSESSED")
         print(f"{title}: {len(chests)} images, {plain.count('ABNORMAL')} ABNORMAL; the check refuses {refused}")
         for kind in ("black", "white", "grey", "noisy"):
             for width in WIDTHS:
@@ -96,7 +103,7 @@ def main() -> None:
                 around = [bordered(chest, width, kind, noise) for chest in chests]
                 lost = [
                     sum(a == "ABNORMAL" and b == "NORMAL" for a, b in zip(plain, after, strict=True))
-                    for after in (tags(session, iter(around), checked=checked) for checked in (False, True))
+                    for after in tags(session, iter(around))
                 ]
                 same = sum(unchanged(session, *each) for each in zip(chests, around, strict=True))
                 print(
