@@ -28,6 +28,7 @@ from triage.channels.sr.settings import SRDestination
 from triage.decision.records import to_record
 from triage.delivery.build import Builder, build_if_changed
 from triage.delivery.deliverer import Deliverer
+from triage.delivery.message_records import MessageRecords
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.dicom.dx_image import part10
@@ -115,10 +116,11 @@ class World:
         yield False, lambda: self.outbox.postpone(item, "busy", time.time(), 5.0)
         item = self._waiting(uid)
         if self.dice.random() < 0.3:
-            yield False, lambda: self.outbox.bury(item, "refused", time.time())
-            yield True, lambda: self.outbox.requeue(item.key, time.time())
+            yield False, lambda: self.outbox.dead.bury(item, "refused", time.time())
+            yield True, lambda: self.outbox.dead.requeue(item.key, time.time())
         item = self._waiting(uid)
-        yield False, lambda: self.outbox._settle(item, DeliveryState.DELIVERED, "delivered", "", time.time())
+        records, done = MessageRecords(self.spool), DeliveryState.DELIVERED
+        yield False, lambda: records.settle(item, done, "delivered", "", time.time())
         yield False, lambda: self.outbox.tidy(item, DeliveryState.DELIVERED, time.time())
 
     def _tell(self, uid: str) -> None:
@@ -256,8 +258,8 @@ def finish(spool: Spool) -> None:
     outbox = Outbox(spool)
     for instance, _ in list(spool.dead_letters()):
         spool.requeue(instance)
-    for key, *_ in list(outbox.dead_letters("pacs")):
-        outbox.requeue(key, time.time())
+    for key, *_ in list(outbox.dead.letters("pacs")):
+        outbox.dead.requeue(key, time.time())
     for instance in list(spool.waiting()):
         assess(spool, instance)
         settle(spool, instance.study_instance_uid, "pacs")

@@ -163,7 +163,7 @@ def test_each_state_of_a_delivery_is_told_from_the_others(spool: Spool) -> None:
     hook = WebhookDestination(name="hook", url="http://127.0.0.1:1/", secret="sixteen characters")
     outbox.prepare(["hook"])
     outbox.mark(study, "hook")
-    outbox.bury_mark(study, "hook", "cannot be built: KeyError")
+    outbox.dead.bury_study(study, "hook", "cannot be built: KeyError")
     with pytest.raises(StageFailedError, match="KeyError"):
         check_delivered(sent, hook, switches)
 

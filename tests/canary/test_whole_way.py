@@ -144,7 +144,7 @@ def test_receivers_that_refuse_it_are_named_and_no_patient_s_result_is_held_up(o
     assert "AE (an error in the message): who is that" in failed["delivered:ris"]
     assert ours.left() == []
     outbox = Outbox(ours.spool)
-    assert [(outbox.dead_count(name), outbox.pause(name)[0]) for name in ("pacs", "ris")] == [(0, 0), (0, 0)]
+    assert [(outbox.dead.count(name), outbox.pause(name)[0]) for name in ("pacs", "ris")] == [(0, 0), (0, 0)]
     assert set(passed(ours.fly())) == ALL
 
 

@@ -178,7 +178,7 @@ def test_a_channel_that_cannot_build_makes_a_dead_letter(
     study = a_study(spool, "odd")
     deliverer = a_deliverer(spool, *odd(**{method: does}))
     deliverer.round()
-    assert deliverer.outbox.dead_count("odd") == 1 and deliverer.outbox.marked("odd") == []
+    assert deliverer.outbox.dead.count("odd") == 1 and deliverer.outbox.marked("odd") == []
     assert study in caplog.text and "DOE" not in caplog.text
 
 

@@ -255,7 +255,7 @@ def test_a_pacs_that_takes_none_makes_a_dead_letter(spool: Spool):
         deliverer.round()
 
     assert states(deliverer, study) == [DeliveryState.DEAD]
-    ((_, _, _, why),) = deliverer.outbox.dead_letters("pacs")
+    ((_, _, _, why),) = deliverer.outbox.dead.letters("pacs")
     assert "Secondary Capture Image Storage" in why
 
 
@@ -310,9 +310,9 @@ def test_a_dead_letter_is_not_tried_again_once_there_is_nothing_to_send(spool: S
         clock.at += 600
         deliverer.round()
     assert states(deliverer, study) == [DeliveryState.DEAD, DeliveryState.SKIPPED]
-    ((key, *_),) = deliverer.outbox.dead_letters("pacs")
+    ((key, *_),) = deliverer.outbox.dead.letters("pacs")
     with pytest.raises(ValueError, match="drop it"):
-        deliverer.outbox.requeue(key, clock.at)
+        deliverer.outbox.dead.requeue(key, clock.at)
 
 
 def test_an_image_that_cannot_be_drawn_is_a_dead_letter_and_holds_up_no_other(spool: Spool):
@@ -325,7 +325,7 @@ def test_an_image_that_cannot_be_drawn_is_a_dead_letter_and_holds_up_no_other(sp
 
     assert states(deliverer, whole) == [DeliveryState.DELIVERED]
     assert states(deliverer, broken) == []
-    assert deliverer.outbox.dead_count("pacs") == 1
+    assert deliverer.outbox.dead.count("pacs") == 1
 
 
 CONFIG = """

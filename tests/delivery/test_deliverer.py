@@ -178,9 +178,9 @@ def test_a_refused_object_is_sent_again_later_and_later_and_then_no_more(spool: 
     assert len(scp.received) == 3
     assert len(set(scp.received)) == 1
     with store_scp() as scp:
-        ((key, _, tries, why),) = deliverer.outbox.dead_letters("pacs")
+        ((key, _, tries, why),) = deliverer.outbox.dead.letters("pacs")
         assert (tries, "0xA700" in why) == (3, True)
-        deliverer.outbox.requeue(key, clock.at)
+        deliverer.outbox.dead.requeue(key, clock.at)
         a_deliverer(spool, scp.port, clock).round()
         assert states(deliverer, study) == [DeliveryState.DELIVERED]
 
@@ -424,7 +424,7 @@ def test_a_study_that_cannot_be_built_holds_up_no_other(spool: Spool, caplog: An
         deliverer.round()
 
     assert states(deliverer, whole) == [DeliveryState.DELIVERED]
-    ((key, *_),) = deliverer.outbox.dead_letters("pacs")
+    ((key, *_),) = deliverer.outbox.dead.letters("pacs")
     assert str(key) == f"pacs/{broken}"
     assert deliverer.metrics.build_failures.labels("pacs")._value.get() == 1
     assert "DOE" not in caplog.text
@@ -471,7 +471,7 @@ def test_an_update_takes_the_place_of_a_dead_letter(spool: Spool):
         study = an_update(spool, deliverer)
 
     assert states(deliverer, study) == [DeliveryState.SUPERSEDED, DeliveryState.DELIVERED]
-    assert not list(deliverer.outbox.dead_letters("pacs"))
+    assert not list(deliverer.outbox.dead.letters("pacs"))
     assert "PredecessorDocumentsSequence" not in dcmread(DicomBytesIO(sent(spool, study, 2)))
 
 
@@ -683,11 +683,11 @@ def test_a_dead_letter_whose_record_cannot_be_read_hides_no_other(spool: Spool):
     with store_scp(0xA900, 0xA900) as scp:
         deliverer = a_deliverer(spool, scp.port)
         deliverer.round()
-    assert deliverer.outbox.dead_count("pacs") == 2
+    assert deliverer.outbox.dead.count("pacs") == 2
     (spool.study_folder(broken) / "deliveries" / "pacs+0001.json").write_text("{")
-    deliverer.outbox.bury_mark("1.2.3", "pacs", "x")
+    deliverer.outbox.dead.bury_study("1.2.3", "pacs", "x")
     (spool.root / "undeliverable" / "pacs" / "1.2.3").write_text("{")
-    told = {key.study_instance_uid: why for key, _, _, why in deliverer.outbox.dead_letters("pacs")}
+    told = {key.study_instance_uid: why for key, _, _, why in deliverer.outbox.dead.letters("pacs")}
     assert set(told) == {broken, other, "1.2.3"}
     assert told[broken] == "its record cannot be read"
 

@@ -77,47 +77,47 @@ def test_what_is_delivered_leaves_the_outbox_and_is_kept_with_its_receipt(outbox
 
 
 def test_a_dead_letter_is_listed_requeued_and_dropped(outbox: Outbox):
-    outbox.bury(put(outbox), "never", 400.0)
-    ((key, at, tries, why),) = outbox.dead_letters("pacs")
+    outbox.dead.bury(put(outbox), "never", 400.0)
+    ((key, at, tries, why),) = outbox.dead.letters("pacs")
 
     assert (at, tries, why) == (400.0, 1, "never")
     assert outbox.is_undelivered(STUDY)
-    outbox.requeue(key, 500.0)
+    outbox.dead.requeue(key, 500.0)
     (item,) = outbox.waiting("pacs")
     assert (item.due, item.tries) == (500_000, 0)
     assert outbox.payload(item) == b"bytes"
-    outbox.bury(item, "never", 600.0)
-    outbox.drop(key, 700.0)
-    assert not list(outbox.dead_letters("pacs"))
+    outbox.dead.bury(item, "never", 600.0)
+    outbox.dead.drop(key, 700.0)
+    assert not list(outbox.dead.letters("pacs"))
     assert outbox.records(STUDY)[0].state is DeliveryState.DROPPED
     assert not outbox.is_undelivered(STUDY)
     with pytest.raises(FileNotFoundError):
-        outbox.requeue(key, 800.0)
+        outbox.dead.requeue(key, 800.0)
 
 
 @pytest.mark.parametrize("key", ["", "pacs", "pacs/../x", "nowhere/1.2.3", "pacs/1.2.3", f"pacs/0001+1.2.9+{REVISION}"])
 def test_a_key_of_no_dead_letter_is_refused(outbox: Outbox, key: str):
     with pytest.raises((FileNotFoundError, ValueError)):
-        outbox.requeue(DeliveryKey.from_text(key), 1.0)
+        outbox.dead.requeue(DeliveryKey.from_text(key), 1.0)
 
 
 def test_an_older_result_is_not_requeued_after_a_newer_one_was_delivered(outbox: Outbox):
-    outbox.bury(put(outbox), "never", 400.0)
+    outbox.dead.bury(put(outbox), "never", 400.0)
     outbox.delivered(put(outbox, number=2, revision="b" * 32), "0x0000", 500.0)
-    ((key, *_),) = outbox.dead_letters("pacs")
+    ((key, *_),) = outbox.dead.letters("pacs")
 
     with pytest.raises(ValueError, match="newer"):
-        outbox.requeue(key, 600.0)
+        outbox.dead.requeue(key, 600.0)
 
 
 def test_a_result_that_cannot_be_built_is_a_dead_letter_too(outbox: Outbox):
     outbox.mark(STUDY, "pacs")
-    outbox.bury_mark(STUDY, "pacs", "cannot be built")
+    outbox.dead.bury_study(STUDY, "pacs", "cannot be built")
 
     assert outbox.marked("pacs") == []
-    ((key, _, _, why),) = outbox.dead_letters("pacs")
+    ((key, _, _, why),) = outbox.dead.letters("pacs")
     assert (str(key), why) == (f"pacs/{STUDY}", "cannot be built")
-    outbox.requeue(key, 1.0)
+    outbox.dead.requeue(key, 1.0)
     assert [uid for _, uid in outbox.marked("pacs")] == [STUDY]
 
 
@@ -138,7 +138,7 @@ def test_what_a_crash_left_between_record_and_file_is_put_right(outbox: Outbox, 
     assert outbox.state(item) is state
     outbox.tidy(item, state, 2.0)
     assert outbox.waiting("pacs") == []
-    assert len(list(outbox.dead_letters("pacs"))) == (state is DeliveryState.DEAD)
+    assert len(list(outbox.dead.letters("pacs"))) == (state is DeliveryState.DEAD)
 
 
 def test_a_pause_is_remembered_until_it_is_taken_back(outbox: Outbox, spool: Spool):

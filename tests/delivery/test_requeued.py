@@ -10,8 +10,10 @@ from tests.delivery.test_deliverer import Clock, a_deliverer
 from tests.support.receivers import free_port, store_scp
 from tests.support.requeued import a_requeued_result, assert_the_newest_is_there, deliver_all
 from tests.support.studies import a_study
-from triage.delivery.outbox import Outbox, SupersededError
+from triage.delivery.message_records import MessageRecords
+from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryKey, DeliveryState
+from triage.delivery.undeliverable import SupersededError
 from triage.operations.dead_letters import drop
 from triage.spool.spool import Spool
 
@@ -108,8 +110,8 @@ def test_a_dead_letter_beneath_another_message_of_its_number_is_not_requeued(spo
     spool.entries("undeliverable", "pacs").put(name, b"of another result")
 
     with pytest.raises(SupersededError):
-        deliverer.outbox.requeue(DeliveryKey("pacs", name), 1.0)
-    deliverer.outbox.drop(DeliveryKey("pacs", name), 1.0)
+        deliverer.outbox.dead.requeue(DeliveryKey("pacs", name), 1.0)
+    deliverer.outbox.dead.drop(DeliveryKey("pacs", name), 1.0)
     assert [each.state for each in deliverer.outbox.records(result.study)] == [DeliveryState.DEAD]
 
 
@@ -119,24 +121,24 @@ def test_a_crash_in_the_midst_of_requeueing_leaves_a_dead_letter(spool: Spool, m
         a_study(spool, "pacs")
         deliverer.build()
         (item,) = deliverer.outbox.waiting("pacs")
-        deliverer.outbox.bury(item, "refused", 1.0)
+        deliverer.outbox.dead.bury(item, "refused", 1.0)
 
         def die(*_: object) -> None:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as dying, pytest.raises(KeyboardInterrupt):
-            dying.setattr(Outbox, "_write_record", die)
-            deliverer.outbox.requeue(item.key, deliverer.now())
+            dying.setattr(MessageRecords, "put", die)
+            deliverer.outbox.dead.requeue(item.key, deliverer.now())
         deliverer.round()
 
     assert scp.received == [] and deliverer.outbox.waiting("pacs") == []
-    assert [key for key, *_ in deliverer.outbox.dead_letters("pacs")] == [item.key]
+    assert [key for key, *_ in deliverer.outbox.dead.letters("pacs")] == [item.key]
 
 
 def test_no_mark_is_made_for_a_dead_letter_that_is_not_there(spool: Spool):
     deliverer = a_deliverer(spool, free_port())
     with pytest.raises(FileNotFoundError):
-        deliverer.outbox.requeue(DeliveryKey("pacs", "1.2.3"), 1.0)
+        deliverer.outbox.dead.requeue(DeliveryKey("pacs", "1.2.3"), 1.0)
 
     assert deliverer.outbox.marked("pacs") == [] and not spool.has_study("1.2.3")
 

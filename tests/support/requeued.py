@@ -26,7 +26,7 @@ class RequeuedResult:
 
     def requeue(self) -> None:
         """Requeue it, as a person does."""
-        self.deliverer.outbox.requeue(self.key, self.deliverer.now() - 1.0)  # due before what is built now
+        self.deliverer.outbox.dead.requeue(self.key, self.deliverer.now() - 1.0)  # due before what is built now
 
     def requeue_elsewhere(self) -> threading.Thread:
         """Requeue it in another thread, which may have to wait for a lock."""
@@ -41,10 +41,10 @@ def a_requeued_result(deliverer: Deliverer) -> RequeuedResult:
     study = a_study(spool, "pacs", tag=Tag.NORMAL)
     deliverer.build()
     (item,) = deliverer.outbox.waiting("pacs")
-    deliverer.outbox.bury(item, "refused", deliverer.now())
+    deliverer.outbox.dead.bury(item, "refused", deliverer.now())
     add_image(spool, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.91)
     settle(spool, study, "pacs")
-    return RequeuedResult(deliverer, study, next(deliverer.outbox.dead_letters("pacs"))[0])
+    return RequeuedResult(deliverer, study, next(deliverer.outbox.dead.letters("pacs"))[0])
 
 
 def deliver_all(deliverer: Deliverer, wait: Callable[[], None], rounds: int = 5) -> None:
@@ -61,5 +61,5 @@ def assert_the_newest_is_there(result: RequeuedResult, received: list[bytes]) ->
     last = dcmread(DicomBytesIO(received[-1]), force=True)
     assert records[-1].state is DeliveryState.DELIVERED and records[-1].tag == "ABNORMAL"
     assert str(last.SOPInstanceUID) in records[-1].identity.values()
-    assert outbox.waiting("pacs") == [] and outbox.marked("pacs") == [] and outbox.dead_count("pacs") == 0
+    assert outbox.waiting("pacs") == [] and outbox.marked("pacs") == [] and outbox.dead.count("pacs") == 0
     assert all(each.state not in (DeliveryState.WAITING, DeliveryState.DEAD) for each in records)

@@ -114,7 +114,7 @@ def check_delivered(sent: SentCanary, destination: Destination, switches: Outbox
         return "switched off by hand"
     if name in outbox.to_be_told(sent.study):  # before the records: a message is built first, and unmarked then
         raise StagePendingError("its message is not built: does deliver run, with these settings?")
-    for *_, reason in outbox.dead_letters(name):
+    for *_, reason in outbox.dead.letters(name):
         raise StageFailedError(reason)
     records = outbox.records(sent.study, name)
     if not records:

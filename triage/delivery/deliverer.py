@@ -148,7 +148,7 @@ class Deliverer:
     def _cannot_build(self, uid: str, error: Exception) -> None:
         """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""
         why = where_raised(error)
-        self.outbox.bury_mark(uid, self.name, f"cannot be built: {why}")
+        self.outbox.dead.bury_study(uid, self.name, f"cannot be built: {why}")
         self.metrics.build_failures.labels(self.name).inc()
         logger.error("%s: the message of study %s cannot be built: %s", self.name, uid, why)
 
@@ -159,7 +159,7 @@ class Deliverer:
         self._counted_at = now
         self.metrics.waiting.labels(self.name).set(len(self.outbox.waiting(self.name)))
         self.metrics.oldest.labels(self.name).set(self.outbox.oldest(self.name))
-        self.metrics.dead.labels(self.name).set(self.outbox.dead_count(self.name))
+        self.metrics.dead.labels(self.name).set(self.outbox.dead.count(self.name))
         self.metrics.switched_off.labels(self.name).set(self.outbox.disabled(self.name))
 
 
@@ -196,7 +196,7 @@ def run(
 def warn_of_strangers(outbox: Outbox, names: Sequence[str]) -> None:
     """Warn of messages for destinations that the settings no longer have: they delay retention."""
     for name in sorted(outbox.known() - set(names)):
-        if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + outbox.dead_count(name):
+        if count := len(outbox.marked(name)) + len(outbox.waiting(name)) + outbox.dead.count(name):
             logger.warning(
                 "%d results wait for %s, which is not switched on in the settings; `triage channel %s --drop` "
                 "forgets them",

@@ -194,7 +194,7 @@ class Sender:
             if not self.outbox.waits(item):
                 return False
             if status is DeliveryStatus.DEAD:
-                self.outbox.bury(item, noted, now)
+                self.outbox.dead.bury(item, noted, now)
             else:
                 self.outbox.postpone(item, noted, now, self._interval(item.tries))
             return True
@@ -203,7 +203,7 @@ class Sender:
         where = self._where(item)
         with self.spool.study_lock(item.study_instance_uid):  # no older dead letter is requeued in between
             record = self.outbox.delivered(item, noted, now)
-            self.outbox.supersede_dead(item, now)
+            self.outbox.dead.supersede(item, now)
         self.metrics.time_to_delivery.labels(self.name).observe(max(now - record.decided_at, 0.0))
         with about(sent_as=" ".join(record.identity.values())):
             if outcome.warned:

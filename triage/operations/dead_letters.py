@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from redis import Redis
 
-from triage.delivery.outbox import Outbox, SupersededError
+from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryKey
+from triage.delivery.undeliverable import SupersededError
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
 from triage.queue.requeue import requeue as queue_again
@@ -70,7 +71,7 @@ def requeue(
     for key in keys:
         if isinstance(key, DeliveryKey):
             try:
-                outbox.requeue(key, now)
+                outbox.dead.requeue(key, now)
                 deliveries += 1
             except SupersededError as refusal:
                 if not skip_superseded:
@@ -82,9 +83,9 @@ def requeue(
 def drop(outbox: Outbox, name: str, now: float) -> int:
     """Drop all waiting and dead messages and marks of a destination, and return their number."""
     dropped = sum(outbox.drop_waiting(item, now) for item in outbox.waiting(name))
-    keys = [key for key, *_ in outbox.dead_letters(name)]
+    keys = [key for key, *_ in outbox.dead.letters(name)]
     for key in keys:
-        outbox.drop(key, now)
+        outbox.dead.drop(key, now)
     marked = [uid for _, uid in outbox.marked(name)]
     for uid in marked:
         outbox.unmark(uid, name)
@@ -107,7 +108,7 @@ def dead_letter_rows(outbox: Outbox, spool: Store) -> list[DeadDelivery]:
     """Return every delivery that was given up; ``why`` has the destination's answer."""
     rows = []
     for name in sorted(outbox.known()):
-        for key, at, tries, why in outbox.dead_letters(name):
+        for key, at, tries, why in outbox.dead.letters(name):
             decision = _decision(spool, key.study_instance_uid)
             when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at))
             number, tag = (str(decision.get(field) or "") for field in ("accession_number", "tag"))

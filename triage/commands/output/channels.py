@@ -55,7 +55,7 @@ def test_destination(channels: ChannelsSettings, name: str, plugins: Mapping[str
 
 
 def _counts(outbox: Outbox, name: str) -> tuple[int, int, int]:
-    return len(outbox.marked(name)), len(outbox.waiting(name)), outbox.dead_count(name)
+    return len(outbox.marked(name)), len(outbox.waiting(name)), outbox.dead.count(name)
 
 
 def _state(outbox: Outbox, name: str, enabled: bool, now: float) -> str:

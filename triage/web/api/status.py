@@ -103,7 +103,7 @@ def _from_list(sources: Sources) -> dict[str, object]:
 def _destination(outbox: Outbox, name: str) -> DestinationStatus:
     failures, _, why = outbox.pause(name)
     waiting = len(outbox.waiting(name)) + len(outbox.marked(name))
-    return DestinationStatus(name, waiting, outbox.dead_count(name), outbox.disabled(name), why if failures else "")
+    return DestinationStatus(name, waiting, outbox.dead.count(name), outbox.disabled(name), why if failures else "")
 
 
 def _dead_letters(spool: Store, outbox: Outbox) -> list[ListedDeadLetter]:
@@ -114,7 +114,7 @@ def _dead_letters(spool: Store, outbox: Outbox) -> list[ListedDeadLetter]:
         for instance, record in islice(spool.dead_letters(), _DEAD_LETTERS_SHOWN)
     ]
     for name in sorted(outbox.known()):
-        for key, at, _, why in islice(outbox.dead_letters(name), _DEAD_LETTERS_SHOWN):
+        for key, at, _, why in islice(outbox.dead.letters(name), _DEAD_LETTERS_SHOWN):
             found.append(ListedDeadLetter(name, str(key), _time(at), why, key.study_instance_uid))
     return found
 
