@@ -22,6 +22,8 @@ ROUND_S = 10.0
 """Seconds after which the first round of a new leader ends, and it says that it works."""
 LEADER_S = LEASE_S + LEASE_S / LOOKS + ROUND_S
 """The longest time without a leader, but for that in which the engines are away."""
+UNABLE_S = LEADER_S + LEASE_S
+"""The same where a leader lives and has lost its way to an engine alone: it tries for a lease, and for a round more."""
 
 PATIENCE_S = 45.0
 """Seconds that the PACS waits for an answer before it gives an association up."""
@@ -68,6 +70,11 @@ class Look:
 
 
 Period = tuple[float, float]
+
+
+def leader_s(period: Period, cuts: Iterable[WayCut]) -> float:
+    """Return the bound of a time without a leader: that which began while a host had lost its way may be longer."""
+    return UNABLE_S if any(each.since <= period[0] <= each.until for each in cuts) else LEADER_S
 
 
 def longest_outside(period: Period, outages: Iterable[Outage]) -> float:
@@ -125,15 +132,16 @@ def sent_without_cause(sendings: Mapping[str, Sequence[float]], causes: Sequence
 def not_left(cut: WayCut, looks: Sequence[Look], name: str, others: Collection[str]) -> list[str]:
     """Return in words what did not hold while one host had lost its way to an engine, and after it.
 
-    ``name``, its listener or worker, takes no work, soon and as long as that lasts; one of ``others`` does at each
-    look; and it does again by itself.
+    ``name``, its listener, takes no work, soon and as long as that lasts; one of ``others`` does at each look; and it
+    does again by itself. A listener needs no Redis, and no balancer has to leave a worker: of ``name``, a worker, the
+    first is not asked there.
     """
     words = f"while host {cut.host} had lost its way to {cut.engine}"
     during = [each for each in looks if cut.since <= each.at <= cut.until]
     late = [each for each in during if each.at > cut.since + LEFT_S]
     after = [each for each in looks if each.at > cut.until]
     faults = []
-    if not late or any(each.takes[name] for each in late):
+    if not late or (cut.engine != REDIS and any(each.takes[name] for each in late)):
         faults.append(f"{words}, {name} was not left for as long as that lasted, from {LEFT_S:.0f} s on")
     if alone := [each for each in during if not any(each.takes[other] for other in others)]:
         faults.append(f"{words}, no other one took work at {alone[0].at:.0f} s")

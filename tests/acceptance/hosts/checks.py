@@ -312,6 +312,8 @@ def _delivered(results: Results, of_study: Studies, said: Said, verdict: Verdict
     untold = [uid for uid in of_study if uid not in told]
     verdict.expect(not untold, f"{len(untold)} studies have no HL7 message: {untold[:3]}")
     old = [uid for uid, objects in of_study.items() if told.get(uid, "") not in ("", _right_tag(objects, said))]
+    others = [uid for uid, objects in of_study.items() if results.patients.get(uid, set()) - {objects[0].patient}]
+    verdict.expect(not others, f"what was told of {len(others)} studies names another patient, or none: {others[:3]}")
     verdict.expect(not old, f"the last message of {len(old)} studies has another tag than they have: {old[:3]}")
 
 

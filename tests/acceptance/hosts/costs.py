@@ -11,6 +11,7 @@ from tests.acceptance.hosts.bounds import (
     SILENCE_S,
     TO_STORE,
     beyond,
+    leader_s,
     not_left,
     of_engines,
     sent_without_cause,
@@ -51,7 +52,8 @@ def _bounded(trial: Trial, pacs: Pacs, leaders: LeaderWatch, verdict: Verdict) -
     }
     verdict.figures["bounds_s"] = {"without a leader": LEADER_S, "without an acknowledgement": SILENCE_S}
     for role, gaps in leaders.gaps.items():
-        long = beyond(gaps, of_engines(trial.outages, NEEDS[role]), LEADER_S)
+        away = of_engines(trial.outages, NEEDS[role])
+        long = [words for gap in gaps for words in beyond([gap], away, leader_s(gap, trial.way_cuts))]
         verdict.expect(not long, f"no process of role {role} led for longer than {LEADER_S:.0f} s: {long}")
     verdict.expect(not leaders.gone, f"nothing leads at the end: {sorted(leaders.gone)}")
     long = beyond(pacs.silences(), of_engines(trial.outages, TO_STORE), SILENCE_S + pacs.every_s)

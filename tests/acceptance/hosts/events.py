@@ -13,10 +13,11 @@ from itertools import zip_longest
 from typing import Protocol
 
 from tests.acceptance.hosts import engines
-from tests.acceptance.hosts.bounds import BACK_S, BUCKET, DATABASE, LEFT_S, REDIS, WayCut
+from tests.acceptance.hosts.bounds import BACK_S, BUCKET, DATABASE, LEFT_S, REDIS, UNABLE_S, WayCut
 from tests.acceptance.hosts.engines import ROLE, ROLE_PASSWORD, Balancer, Bucket, Database, Lists
 from tests.acceptance.hosts.faulty_bucket import MODES
 from tests.acceptance.hosts.network import Host
+from tests.acceptance.hosts.service import Service
 from tests.acceptance.hosts.units import Units
 from tests.acceptance.hosts.watches import WorkWatch, listener, worker
 from tests.support.wait import wait_for
@@ -37,6 +38,7 @@ class Site(Protocol):
     bucket: Bucket
     balancers: dict[str, Balancer]
     work: WorkWatch
+    service: Service
     way_cuts: list[WayCut]
 
 
@@ -79,9 +81,12 @@ def _kills() -> list[Event]:
 
 
 def _others(chance: random.Random) -> list[Event]:
+    host = chance.choice("abc")
     return [
         *(Event(f"cut host {name}", _cut(name), partial(_on_host, name)) for name in "abc"),
-        *(_cut_of_way(chance.choice("abc"), engine) for engine in _PORTS),
+        _cut_of_way(f"host {host}", DATABASE, lambda _: host),
+        _cut_of_way("the host that delivers", BUCKET, partial(_leader, "deliver")),
+        _cut_of_way("the host that sweeps", REDIS, partial(_leader, "sweep")),
         *(Event(f"bucket: {mode}", _bucket(mode), _takes(BUCKET)) for mode in MODES),
         Event("kill -9 the primary of PostgreSQL and promote the standby", _fail_over, _takes(DATABASE)),
         Event("kill -9 the primary of PostgreSQL and start it", _crash_primary, _takes(DATABASE)),
@@ -106,6 +111,10 @@ _PORTS = {
     REDIS: (engines.REDIS, engines.SENTINELS),
 }
 """The ports by which a host finds each engine. Its own Redis and Sentinel lose the others with it."""
+
+
+_AT_LEAST_S = {DATABASE: LEFT_S, BUCKET: UNABLE_S, REDIS: UNABLE_S}
+"""Seconds for which a host loses an engine and more: until another one does what it did."""
 
 
 def _takes(engine: str) -> Callable[[Site], set[str]]:
@@ -142,20 +151,25 @@ def _cut(name: str) -> Callable[[Site, float], None]:
     return act
 
 
-def _cut_of_way(host: str, engine: str) -> Event:
+def _leader(role: str, site: Site) -> str:
+    return wait_for(lambda: site.service.leader(role), f"a host to lead in {role}", 120.0)
+
+
+def _cut_of_way(words: str, engine: str, host_of: Callable[[Site], str]) -> Event:
     """One host alone loses its way to one engine: what is sent there is dropped, without a word."""
-    name = (worker if engine == REDIS else listener)(host)
 
     def act(site: Site, seconds: float) -> None:
+        host = host_of(site)
+        name = (worker if engine == REDIS else listener)(host)
         wait_for(lambda: site.work.takes(name), f"{name} to take work", 180.0)
         since = time.monotonic()
         with site.hosts[host].without(_PORTS[engine]):
-            time.sleep(LEFT_S + seconds)
+            time.sleep(_AT_LEAST_S[engine] + seconds)
         site.way_cuts.append(WayCut(host, engine, since, time.monotonic()))
         with suppress(AssertionError):  # at the end it is looked at how long this took
             wait_for(lambda: site.work.takes(name), f"{name} to take work again", BACK_S)
 
-    return Event(f"host {host} alone loses {engine}", act)
+    return Event(f"{words} alone loses {engine}", act)
 
 
 def _bucket(mode: str) -> Callable[[Site, float], None]:

@@ -21,6 +21,7 @@ from tests.support.receivers import store_scp
 from triage.spool.instance import ReceivedInstance
 
 _TAG = re.compile(r"\|tag\^[^|]*\|\|([A-Z_]+)")
+_PATIENT = re.compile(r"\rPID\|[^|]*\|[^|]*\|([^|^~\r]*)")
 _UID = re.compile(r"2\.25\.\d+")
 _AT_ONCE = 4
 _PAUSE_S = 1.0
@@ -152,6 +153,8 @@ class Results:
     studies_of_messages: dict[str, set[str]] = field(default_factory=dict)
     told_at: dict[str, float] = field(default_factory=dict)
     """Of each study when its last message came that had not come before, in POSIX seconds."""
+    patients: dict[str, set[str]] = field(default_factory=dict)
+    """Of each study the Patient IDs in what was told of it; an empty one where none was."""
     sendings: dict[str, list[float]] = field(default_factory=dict)
     """Of each report and message when it came, by the clock of durations."""
     bodies: list[bytes] = field(default_factory=list)
@@ -162,7 +165,9 @@ class Results:
         uid, content = str(event.request.AffectedSOPInstanceUID), event.request.DataSet.getvalue()
         self._took(uid)
         self.reports.setdefault(uid, set()).add(sha256(content).hexdigest())
-        self.studies_of_reports.setdefault(str(event.dataset.StudyInstanceUID), set()).add(uid)
+        study = str(event.dataset.StudyInstanceUID)
+        self.studies_of_reports.setdefault(study, set()).add(uid)
+        self.patients.setdefault(study, set()).add(str(event.dataset.get("PatientID", "")))
 
     def message(self, content: bytes) -> bytes:
         name = control_id_of(content).decode()
@@ -170,8 +175,10 @@ class Results:
             self.told_at |= dict.fromkeys(_studies_of(content), time.time())
         self._took(name)
         self.messages.setdefault(name, set()).add(sha256(content).hexdigest())
+        patient = _PATIENT.search(content.decode("utf-8", "replace"))
         for study in _studies_of(content):
             self.studies_of_messages.setdefault(study, set()).add(name)
+            self.patients.setdefault(study, set()).add(patient[1] if patient else "")
         self.bodies.append(content)
         answer = acknowledging("AA")(content)
         assert answer is not None

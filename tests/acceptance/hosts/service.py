@@ -117,7 +117,11 @@ class Service:
 
     def leads(self, role: str) -> bool:
         """Whether a process of this role on any host says that it leads, and works."""
-        return any(self._says(host, role, "leads among all hosts") for host in self.hosts)
+        return bool(self.leader(role))
+
+    def leader(self, role: str) -> str:
+        """The host whose process of this role says that; empty where none does."""
+        return next((host for host in self.hosts if self._says(host, role, "leads among all hosts")), "")
 
     def _says(self, host: str, role: str, words: str) -> bool:
         status, body = fetched(self.hosts[host].address, PORTS[role], "/readyz")

@@ -16,6 +16,7 @@ from tests.acceptance.hosts.bounds import (
     Outage,
     WayCut,
     beyond,
+    leader_s,
     longest_outside,
     more_than_decided,
     not_left,
@@ -59,6 +60,12 @@ def test_a_time_that_is_longer_than_the_bound_is_told() -> None:
     gaps = [(100.0, 100.0 + LEADER_S), (200.0, 201.0 + LEADER_S)]
     assert beyond(gaps, [], LEADER_S) == ["22 s from 200 s on"]
     assert not beyond(gaps, [_outage(190, 210)], LEADER_S)
+
+
+def test_a_leader_that_has_lost_its_way_alone_may_try_for_a_lease_more() -> None:
+    cut = WayCut("a", REDIS, 100.0, 140.0)
+    assert leader_s((105.0, 130.0), [cut]) == LEADER_S + bounds.LEASE_S
+    assert leader_s((90.0, 130.0), [cut]) == leader_s((141.0, 150.0), [cut]) == LEADER_S
 
 
 def test_an_outage_of_another_engine_excuses_nothing() -> None:
@@ -119,6 +126,13 @@ def test_a_listener_that_is_left_and_comes_back_is_right() -> None:
 )
 def test_what_did_not_hold_while_a_way_was_cut_is_told(looks: list[Look], words: str) -> None:
     assert any(words in fault for fault in _faults(looks))
+
+
+def test_a_worker_without_redis_has_to_come_back_and_others_to_work() -> None:
+    cut = WayCut("a", REDIS, 100.0, 140.0)
+    names = ("a/listen", ["b/listen", "c/listen"])
+    assert not_left(cut, _looks(left=300.0), *names) == []
+    assert len(not_left(cut, _looks(others=False, back=142 + BACK_S), *names)) == 2
 
 
 def _outage(since: float, until: float) -> Outage:

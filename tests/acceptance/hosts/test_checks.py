@@ -17,8 +17,8 @@ STUDY, OTHER = "2.25.1", "2.25.2"
 SAID = {"0": {"tag": "NORMAL"}}
 
 
-def _message(control_id: str, tag: str = "NORMAL", more: str = "") -> bytes:
-    head = f"MSH|^~\\&|CXR_TRIAGE|H|RIS|H|20260101||ORU^R01|{control_id}|P|2.5.1\r"
+def _message(control_id: str, tag: str = "NORMAL", more: str = "", patient: str = "PHANTOM-0") -> bytes:
+    head = f"MSH|^~\\&|CXR_TRIAGE|H|RIS|H|20260101||ORU^R01|{control_id}|P|2.5.1\rPID|1||{patient}^^^H^MR||ROE\r"
     return f"{head}OBX|1|CWE|tag^Tag||{tag}^words\rOBX|2|ST|110180^UID^DCM||{STUDY}{more}\r".encode()
 
 
@@ -45,6 +45,12 @@ def test_other_bytes_under_one_name_an_old_result_last_and_none_are_told() -> No
     (fault,) = _delivered(_message("1"), _message("2", "ABNORMAL"))
     assert "another tag than they have" in fault
     assert any("no HL7 message" in each for each in _delivered())
+
+
+def test_a_result_of_another_patient_or_of_none_is_told() -> None:
+    for patient in ("", "PHANTOM-1"):
+        (fault,) = _delivered(_message("1", patient=patient), _message("2"))
+        assert "names another patient, or none" in fault
 
 
 def test_a_message_that_comes_again_is_no_new_one() -> None:
