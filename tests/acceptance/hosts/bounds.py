@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from triage.settings.sections.postgres import PostgresSettings
+from triage.settings.sections.redis import RedisSettings
 from triage.settings.sections.store import StoreSettings
 
 DATABASE, BUCKET, REDIS = "PostgreSQL", "the bucket", "Redis"
@@ -22,8 +23,10 @@ ROUND_S = 10.0
 """Seconds after which the first round of a new leader ends, and it says that it works."""
 LEADER_S = LEASE_S + LEASE_S / LOOKS + ROUND_S
 """The longest time without a leader, but for that in which the engines are away."""
-UNABLE_S = LEADER_S + LEASE_S
-"""The same where a leader lives and has lost its way to an engine alone: it tries for a lease, and for a round more."""
+TRY_S = 5.0 + RedisSettings().timeout_s
+"""Seconds between two failures of a sweep: its interval in the trial, and the time for an answer."""
+UNABLE_S = LEADER_S + LEASE_S + TRY_S
+"""The same where a leader lives and has lost its way to an engine alone: it tries for a lease, and once more."""
 
 PATIENCE_S = 45.0
 """Seconds that the PACS waits for an answer before it gives an association up."""
