@@ -5,7 +5,7 @@
 # dev.txt first in PATH; WEED names the program of SeaweedFS, if it is here already.
 set -eu
 cd "$(dirname "$0")/../.."
-tests/install_peers.sh /usr/share/doc/postgresql:postgresql /usr/bin/cc:gcc /usr/include/stdlib.h:libc6-dev
+tests/install_peers.sh /usr/share/doc/postgresql:postgresql /usr/bin/cc:gcc /usr/include/stdlib.h:libc6-dev /usr/sbin/iptables:iptables
 SEED=${SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}
 prefix="cxrh$$"
 work=$(mktemp -d /tmp/cxr-hosts-XXXXXX)

@@ -6,7 +6,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -43,9 +43,78 @@ def stopping() -> Iterator[StopSignal]:
         yield received
 
 
+class Moments:
+    """A clock that is set, and a signal to stop whose waits pass on it."""
+
+    def __init__(self) -> None:
+        self.now, self.waited = 100.0, list[float]()
+        self.received = False
+
+    def __call__(self) -> float:
+        return self.now
+
+    def wait(self, seconds: float) -> None:
+        self.waited.append(seconds)
+        self.now += seconds
+
+
 def leadership(place: Place, stopping: StopSignal) -> Leadership:
     spool: Any = SimpleNamespace(workers=place)
     return Leadership("reports", StoreSettings(kind="postgres+s3"), spool, stopping, CollectorRegistry())
+
+
+def by_a_clock(place: Place, kind: Any = "postgres+s3") -> tuple[Leadership, Moments]:
+    spool, moments = cast(Any, SimpleNamespace(workers=place)), Moments()
+    settings = StoreSettings(kind=kind, lease_s=10.0)
+    return Leadership("sweep", settings, spool, cast(StopSignal, moments), CollectorRegistry(), moments), moments
+
+
+def test_a_leader_gives_way_when_it_was_unable_for_a_lease_and_lets_others_go_first() -> None:
+    place = Place()
+    ours, moments = by_a_clock(place)
+    with ours.taken():
+        assert not ours.gives_way(unable=True)
+        moments.now += 9
+        assert not ours.gives_way(unable=True)
+        moments.now += 1
+        assert ours.gives_way(unable=True) and ours.gives_way(unable=False)
+    assert not place.held and ours.goes_on and not moments.waited
+    with ours.taken():
+        assert place.held and moments.waited == [10.0]
+        assert not ours.gives_way(unable=True)
+    ours.exit_if_lost()
+
+
+def test_a_leader_that_works_now_and_then_or_has_no_database_does_not_give_way() -> None:
+    place = Place()
+    ours, moments = by_a_clock(place)
+    with ours.taken():
+        for number in range(20):
+            moments.now += 9
+            assert not ours.gives_way(unable=number % 2 == 0)
+        place.is_certain = False
+        for _ in range(5):
+            moments.now += 9
+            assert not ours.gives_way(unable=True)
+
+
+def test_with_files_no_one_gives_way() -> None:
+    ours, moments = by_a_clock(Place(), "files")
+    with ours.taken():
+        for _ in range(5):
+            moments.now += 9
+            assert not ours.gives_way(unable=True)
+
+
+def test_who_has_lost_its_place_or_stops_does_not_go_on(stopping: StopSignal) -> None:
+    place = Place()
+    ours, moments = by_a_clock(place)
+    moments.received = True
+    assert not ours.goes_on
+    ours = leadership(place, stopping)
+    with ours.taken():
+        place.lost = True
+    assert not ours.goes_on
 
 
 def test_after_an_error_that_is_not_expected_it_is_given_back_and_can_be_taken_again(stopping: StopSignal) -> None:

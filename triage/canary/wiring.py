@@ -97,12 +97,12 @@ def canary_setup(settings: Settings, spool: Store, redis_url: str) -> CanarySetu
 
 def schedule(
     settings: Settings, spool: Store, redis_url: str, registry: CollectorRegistry
-) -> AbstractContextManager[None]:
-    """Send canaries at the interval of the settings while the context is open."""
+) -> Callable[[], AbstractContextManager[None]]:
+    """Return what makes a context: while it is open, canaries are sent at the interval of the settings."""
     from triage.canary.schedule import scheduled
 
     setup = canary_setup(settings, spool, redis_url)
-    return scheduled(setup, settings.canary.interval_minutes * 60, CanaryMetrics(registry))
+    return partial(scheduled, setup, settings.canary.interval_minutes * 60, CanaryMetrics(registry))
 
 
 def _remove_jobs(jobs: ScoreQueue, instances: Sequence[ReceivedInstance]) -> None:

@@ -28,6 +28,11 @@ class ProgressWatch:
         """Record that the work cannot go on for now; ``why`` is for people."""
         self._why = why
 
+    @property
+    def fails(self) -> bool:
+        """True if the work could not go on at the last try."""
+        return bool(self._why)
+
     def ready(self) -> tuple[bool, str]:
         """Return True if the process does its work now, and its activity, or the reason why not."""
         last = self._last

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import sys
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 
 from triage.delivery.outbox import Outbox
+from triage.errors import EXIT_LEAD_LOST
 from triage.metrics.delivery import DeliveryMetrics
 from triage.metrics.lead import gauges_of
 from triage.metrics.paging import PagingMetrics
@@ -56,13 +59,29 @@ def deliver(settings: Settings, spool: Store) -> None:
         def ready() -> tuple[bool, str]:
             return all_ready(list(progress.values())) if progress else (True, f"delivering {names}")
 
-        with leadership.alone_here(), _health(settings, leadership, ready), leadership.taken() as lead:
-            if lead is not None:
-                logger.info("delivering to %s", names)
-                times = (lambda: stopping.received, stopping.wait, settings.deliver.interval_s)
-                if not run(loops, Outbox(spool), *times, progress):
-                    lead.keep_until_the_end()  # what is being sent is not taken up before this process has ended
+        def ended() -> bool:
+            """Return whether to stop, or to leave it to another host: what one destination cannot read, none can."""
+            return stopping.received or leadership.gives_way(unable=any(each.fails for each in progress.values()))
+
+        times = (ended, stopping.wait, settings.deliver.interval_s)
+        with leadership.alone_here(), _health(settings, leadership, ready):
+            is_over = _while_leading(leadership, names, lambda: run(loops, Outbox(spool), *times, progress))
+    if not is_over and leadership.goes_on:
+        sys.exit(EXIT_LEAD_LOST)  # what hangs in a thread ends with the process, which is started again to stand by
     leadership.exit_if_lost()
+
+
+def _while_leading(leadership: Leadership, names: str, run_once: Callable[[], bool]) -> bool:
+    """Deliver whenever this process leads. Return False if a thread is at work still."""
+    while leadership.goes_on:
+        with leadership.taken() as lead:
+            if lead is None:
+                break
+            logger.info("delivering to %s", names)
+            if not run_once():
+                lead.keep_until_the_end()  # what is being sent is not taken up before this process has ended
+                return False
+    return True
 
 
 def _health(settings: Settings, leadership: Leadership, ready: Readiness) -> HealthServer:

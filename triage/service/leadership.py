@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import sys
+import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 
@@ -37,11 +38,20 @@ class Leadership:
     """The place of one process, ``name``: whether it is its own, and what it tells of it."""
 
     def __init__(
-        self, name: str, store: StoreSettings, spool: Store, stopping: StopSignal, registry: CollectorRegistry
+        self,
+        name: str,
+        store: StoreSettings,
+        spool: Store,
+        stopping: StopSignal,
+        registry: CollectorRegistry,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
         self._name, self._spool, self._stopping, self._registry = name, spool, stopping, registry
         self._shared = store.kind != "files"
-        self._look_s = store.lease_s / _LOOKS
+        self._lease_s, self._look_s = store.lease_s, store.lease_s / _LOOKS
+        self._unable_since: float | None = None
+        self._gives_way = False
         self._standby = ProgressWatch("standing by", 3 * store.lease_s)
         self._lead: Lead | None = None
         self._leader: str | None = None
@@ -88,6 +98,7 @@ class Leadership:
             yield _ALONE
             return
         try:
+            self._stand_aside()
             with ExitStack() as stack:
                 while not self._stopping.received and self._lead is None:
                     self._look(stack)
@@ -100,6 +111,37 @@ class Leadership:
                     logger.warning("%s: %s", self._name, error.strerror)
         finally:  # also after an error that is not expected: it can be taken anew
             self._leave()
+
+    @property
+    def goes_on(self) -> bool:
+        """True until this process has to stop or has lost its place: till then it may lead, or stand by, once more."""
+        return not self._stopping.received and not self._was_lost
+
+    def gives_way(self, *, unable: bool) -> bool:
+        """Return True once this process has led for as long as a lease lasts and was unable to work all the time.
+
+        What it lacks another host may have: end the block of ``taken``, and enter it again to stand by. With files
+        there is no other host, and without the database none can lead. Ask again and again; several threads may.
+        """
+        if not self._shared or self._gives_way:
+            return self._gives_way
+        since, now = self._unable_since, self._clock()
+        if not (unable and self.leads):
+            self._unable_since = None
+        elif since is None:
+            self._unable_since = now
+        elif now - since >= self._lease_s:
+            logger.warning("%s: cannot work on this host: it stands by, for another one to lead", self._name)
+            self._gives_way = True
+        return self._gives_way
+
+    def _stand_aside(self) -> None:
+        """Let others take the place that this process has given back: it looks again after a lease."""
+        self._unable_since = None
+        if self._gives_way:
+            self._gives_way, self._leader = False, None
+            self._standby.made()
+            self._stopping.wait(self._lease_s)
 
     def _leave(self) -> None:
         if self._lead is not None:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import logging
 import time
-from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from functools import cache, partial
 
 from prometheus_client import CollectorRegistry
 from redis.exceptions import RedisError
 
 from triage.delivery.outbox import Outbox
 from triage.errors import cause
+from triage.metrics.canary import CanaryMetrics
 from triage.metrics.lead import gauges_of
 from triage.metrics.sweep import SweepMetrics
 from triage.operations.reconcile import SweepResult
@@ -49,19 +51,27 @@ def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
     reconciler = Reconciler(settings, spool, redis_url, metrics)
     hosts = HostWatch(spool, metrics) if settings.store.kind != "files" else None
     progress = ProgressWatch("sweeping", 3 * settings.sweep.interval_s + _LONGEST_SWEEP_S)
-    ready, shown = partial(leadership.ready, progress.ready), leadership.shown(gauges_of(SweepMetrics))
+    ready = partial(leadership.ready, progress.ready)
+    shown = leadership.shown(gauges_of(SweepMetrics, CanaryMetrics))
+    canaries = cache(lambda: _canaries(settings, spool, redis_url, registry))  # once it leads, and then the same
     parts = _OwnParts(spool, settings.sweep.interval_s)
-    with health_server(shown, ready, settings.sweep), leadership.taken(parts.remove_old) as lead:
-        if lead is not None:
-            with _canaries(settings, spool, redis_url, registry):
-                while not stopping.received:
-                    oldest = _sweep(reconciler, metrics, progress, settings, spool, redis_url)
-                    metrics.clock_jumped.set(reconciler.clock.has_jumped)
-                    _export_state(spool, metrics, progress, oldest)
-                    if hosts is not None:
-                        hosts.look()
-                    metrics.last_sweep.set(time.time())
-                    stopping.wait(settings.sweep.interval_s)
+
+    def sweep_and_export() -> None:
+        oldest = _sweep(reconciler, metrics, progress, settings, spool, redis_url)
+        metrics.clock_jumped.set(reconciler.clock.has_jumped)
+        _export_state(spool, metrics, progress, oldest)
+        if hosts is not None:
+            hosts.look()
+        metrics.last_sweep.set(time.time())
+
+    with health_server(shown, ready, settings.sweep):
+        while leadership.goes_on:
+            with leadership.taken(parts.remove_old) as lead, ExitStack() as meanwhile:
+                if lead is not None:
+                    meanwhile.enter_context(canaries()())
+                    while not (stopping.received or leadership.gives_way(unable=progress.fails)):
+                        sweep_and_export()
+                        stopping.wait(settings.sweep.interval_s)
     leadership.exit_if_lost()
 
 
@@ -82,11 +92,11 @@ def _prepare(settings: Settings, spool: Store) -> None:
 
 def _canaries(
     settings: Settings, spool: Store, redis_url: str, registry: CollectorRegistry
-) -> AbstractContextManager[None]:
-    """Send canaries while this is open, where the settings ask for it."""
+) -> Callable[[], AbstractContextManager[None]]:
+    """Return what makes a context in which canaries are sent, where the settings ask for it."""
     from triage.canary.wiring import schedule
 
-    return schedule(settings, spool, redis_url, registry) if settings.canary.interval_minutes else nullcontext()
+    return schedule(settings, spool, redis_url, registry) if settings.canary.interval_minutes else nullcontext
 
 
 def _sweep(

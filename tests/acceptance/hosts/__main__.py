@@ -7,17 +7,18 @@ import json
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from tests.acceptance.hosts.checks import Verdict, expected, judge, log_lines
+from tests.acceptance.hosts.costs import Watched, judge_costs
 from tests.acceptance.hosts.events import drawn
 from tests.acceptance.hosts.objects import studies
 from tests.acceptance.hosts.pacs import Pacs
-from tests.acceptance.hosts.trial import CLOCKS, Happened, LeaderWatch, Trial, new_pacs, new_trial, running
+from tests.acceptance.hosts.trial import CLOCKS, Happened, Trial, new_pacs, new_ris, new_trial, running
+from tests.acceptance.hosts.watches import LeaderWatch
 from tests.support.wait import wait_for
 
 _SENDERS = 4
@@ -52,37 +53,41 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--events", type=int, default=0, help="0: by the number of studies")
+    parser.add_argument("--of", default="", help="words of the events that happen alone, to look into one kind")
     parser.add_argument("--out", type=Path, default=Path("var/hosts.json"))
     return parser
 
 
 def _run(trial: Trial, arguments: argparse.Namespace, verdict: Verdict) -> None:
     outgoing = [each for study in studies(arguments.seed, arguments.studies) for each in study]
-    events = drawn(arguments.seed, arguments.events or max(2, arguments.studies // _STUDIES_AN_EVENT))
+    count = arguments.events or max(2, arguments.studies // _STUDIES_AN_EVENT)
+    events = drawn(arguments.seed, count, arguments.of)
     pacs = new_pacs(trial, arguments.seed)
     pacs.every_s = sum(max(each.seconds, _AT_LEAST_S) for each in events) / len(outgoing)
     with running(trial) as results:
         said = expected(trial, arguments.work)
-        watch = LeaderWatch(trial.service, trial.began)
-        threading.Thread(target=watch.run, daemon=True).start()
+        leaders, ris = LeaderWatch(trial.service.leads), new_ris(trial, results, outgoing)
         begun = time.monotonic()
-        pacs.start(outgoing, _SENDERS)
+        for each in (leaders, trial.work, ris):
+            each.start()
         try:
+            pacs.start(outgoing, _SENDERS)
             happened = list(trial.happen(events, pacs, len(outgoing)))
             wait_for(lambda: pacs.is_done, "every object to be acknowledged", 1200.0)
-        finally:
             pacs.end()
-        verdict.figures |= _figures(pacs, happened, watch, begun, trial)
-        judge(trial, pacs, results, said, verdict)
-        watch.stop.set()
-        verdict.expect(not watch.gone, f"nothing leads at the end: {sorted(watch.gone)}")
+            verdict.figures |= _figures(pacs, happened, begun, trial)
+            judge(trial, pacs, results, ris, said, verdict)
+        finally:
+            for each in (pacs, leaders, trial.work, ris):
+                each.end()
+        judge_costs(trial, pacs, results, Watched(leaders, trial.work), verdict)
         verdict.figures["seconds"] = round(time.monotonic() - begun)
         statuses = trial.end()
     bad = {name: status for name, status in statuses.items() if status}
     verdict.expect(not bad, f"units that did not end in order after SIGTERM: {bad}")
 
 
-def _figures(pacs: Pacs, happened: list[Happened], watch: LeaderWatch, begun: float, trial: Trial) -> dict[str, Any]:
+def _figures(pacs: Pacs, happened: list[Happened], begun: float, trial: Trial) -> dict[str, Any]:
     return {
         "events": [asdict(each) for each in happened],
         "clocks_s": CLOCKS,
@@ -90,7 +95,6 @@ def _figures(pacs: Pacs, happened: list[Happened], watch: LeaderWatch, begun: fl
         "refused": dict(pacs.refusals),
         "seconds_of_sending": round(time.monotonic() - begun),
         "longest_without_acknowledgement_s": round(pacs.longest_silence(begun, time.monotonic()), 1),
-        "without_a_leader_s": dict(watch.gaps),
         "starts": {name: unit.starts for name, unit in trial.units.all.items() if unit.starts > 1},
     }
 

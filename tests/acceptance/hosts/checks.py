@@ -7,25 +7,38 @@ import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.hosts.bounds import more_than_decided, undocumented
 from tests.acceptance.hosts.engines import BUCKET, DATABASE, POSTGRES, ROLE, ROLE_PASSWORD
 from tests.acceptance.hosts.objects import LATERAL, NO_AGE, Outgoing, file_of, kinds
 from tests.acceptance.hosts.pacs import Pacs, Results
-from tests.acceptance.hosts.service import UNITS
+from tests.acceptance.hosts.removed import left_in_bucket, left_in_rows, rows_by_table
+from tests.acceptance.hosts.ris import READ_AFTER_S, Ris
+from tests.acceptance.hosts.service import RETENTION_S, UNITS
 from tests.acceptance.hosts.trial import CLOCKS, Trial
 from tests.support.dicom_peer import data_set_of
 from tests.support.s3_peer import ACCESS_KEY, SECRET_KEY
 from tests.support.s3_peer import BUCKET as BUCKET_NAME
+from tests.support.wait import wait_for
 from triage.spool.cluster.address import BucketAddress, ClusterAddress, DatabaseAddress
 from triage.spool.cluster.cluster_store import ClusterStore
+from triage.spool.cluster.s3_bucket import S3Bucket
 from triage.spool.open_store import open_store
 
 _QUIET_S = 900.0
+_REMOVED_S = 120.0
+"""Seconds in which a sweep removes what is old enough, on a machine that has other work."""
+_GONE_S = READ_AFTER_S + RETENTION_S + _REMOVED_S
 ALTERED = re.compile("not those that were received|other bytes arrived than the store says it keeps")
+
+
+Studies = dict[str, list[Outgoing]]
+Said = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -90,30 +103,85 @@ def _is_still(results: Results) -> bool:
     return results.taken == before
 
 
-def judge(trial: Trial, pacs: Pacs, results: Results, said: dict[str, dict[str, Any]], verdict: Verdict) -> None:
-    """Hold the store, the bucket, the lists and what was delivered against what was acknowledged."""
-    sent = [each.outgoing for each in pacs.acknowledged.values()]
+def judge(
+    trial: Trial, pacs: Pacs, results: Results, ris: Ris, said: dict[str, dict[str, Any]], verdict: Verdict
+) -> None:
+    """Hold the store, the bucket, the lists and what was delivered against what was acknowledged and read."""
     of_study: dict[str, list[Outgoing]] = {}
-    for each in sent:
-        of_study.setdefault(each.instance.study_instance_uid, []).append(each)
+    for each in pacs.acknowledged.values():
+        of_study.setdefault(each.outgoing.instance.study_instance_uid, []).append(each.outgoing)
+    gone = {study: objects for study, objects in of_study.items() if objects[0].is_read}
+    kept = {study: objects for study, objects in of_study.items() if study not in gone}
     store = open_store(address_of(trial))
     assert isinstance(store, ClusterStore)
     try:
+        verdict.figures["removed_while_sending"] = sum(not store.has_study(study) for study in gone)
         wait_until_quiet(store, results, set(of_study), verdict)
         if _altered_are_tried_again(trial, store, verdict):
             wait_until_quiet(store, results, set(of_study), verdict)
+        verdict.held(_read_and_removed, store, ris, gone)
+        verdict.held(_nothing_is_left, trial, gone)
         for check in (_kept, _assessed, _decided, _bucket_agrees):
-            verdict.held(check, trial, store, of_study, said)
+            verdict.held(check, trial, store, kept, said)
         verdict.held(_timed, trial, store, pacs)
+        verdict.held(_told_as_often_as_decided, store, results, kept)
     finally:
         store.close()
     for name, words in UNITS.items():
         if {"up", "web"} & set(words):
-            verdict.held(_listed, trial, name, of_study)
+            verdict.held(_listed, trial, name, kept)
     verdict.held(_delivered, results, of_study, said)
     verdict.expect(not pacs.surprises, f"answers that are none: {pacs.surprises[:3]}")
-    other = [why for why in pacs.refusals if why.startswith("0x") and why != "0xA700"]
-    verdict.expect(not other, f"C-STOREs were answered with {other}, and not with 0xA700")
+    other = undocumented(pacs.refusals)
+    verdict.expect(not other, f"the PACS was answered {other}, which no object of the trial is to be")
+
+
+def _read_and_removed(
+    store: ClusterStore, ris: Ris, gone: Studies, verdict: Verdict, longest_s: float = _GONE_S
+) -> None:
+    """Each study of which a report was taken is removed, some time after it; each report was answered as documented."""
+    began = time.monotonic()
+    with suppress(AssertionError):
+        wait_for(lambda: not ris.left and not any(map(store.has_study, gone)), "studies to be removed", longest_s)
+    there = [study for study in gone if store.has_study(study)]
+    verdict.figures |= {
+        "studies_read_and_removed": len(gone) - len(there),
+        "seconds_until_removed": round(time.monotonic() - began, 1),
+        "answers_to_reports": dict(ris.answers),
+    }
+    verdict.expect(bool(gone) and bool(ris.confused), "no study was read, or none reported with another patient")
+    verdict.expect(not ris.left, f"{len(ris.left)} reports were not taken, or not refused: {ris.left[:5]}")
+    verdict.expect(not there, f"{len(there)} studies were read, and are not removed: {there[:5]}")
+    odd = [*ris.surprises, *(code for code in ris.answers if code not in ("AA", "AE", "AR") and code.isupper())]
+    verdict.expect(not odd, f"reports were answered otherwise: {odd[:5]}")
+
+
+def _nothing_is_left(trial: Trial, gone: Studies, verdict: Verdict) -> None:
+    """Of a study that was removed no table has a row, and the bucket no object, once the sweep has deleted its keys."""
+
+    def query(sql: str) -> list[list[object]]:
+        return trial.database.server.run(sql, DATABASE)
+
+    def left() -> list[str]:
+        leaving = {str(key) for (key,) in query("SELECT key FROM bucket_key WHERE state = 'uploading'")}
+        digests = {each.instance.content_digest for each in _all(gone)}
+        return left_in_bucket(digests, set(S3Bucket(address_of(trial).bucket).keys("")), leaving)
+
+    rows = left_in_rows(gone, rows_by_table(query))
+    verdict.expect(not rows, f"of studies that were removed {rows}")
+    with suppress(AssertionError):
+        wait_for(lambda: not left(), "the bucket to lose what was removed", _REMOVED_S)
+    keys = left()
+    verdict.expect(not keys, f"{len(keys)} objects of studies that were removed are in the bucket: {keys[:3]}")
+
+
+def _told_as_often_as_decided(store: ClusterStore, results: Results, kept: Studies, verdict: Verdict) -> None:
+    """No study has more reports, or messages, than it had decisions: the same again has the same name."""
+    decisions = {study: len(store.history(study)) for study in kept}
+    verdict.figures["decisions"] = sum(decisions.values())
+    for what, told in (("reports", results.studies_of_reports), ("messages", results.studies_of_messages)):
+        more = more_than_decided(told, decisions)
+        verdict.expect(not more, f"{len(more)} studies have more {what} than decisions: {more[:5]}")
 
 
 def _altered_are_tried_again(trial: Trial, store: ClusterStore, verdict: Verdict) -> bool:
@@ -127,10 +195,6 @@ def _altered_are_tried_again(trial: Trial, store: ClusterStore, verdict: Verdict
     )
     verdict.expect(done.returncode == 0, f"dead letters cannot be requeued: {done.stderr[-500:]}")
     return True
-
-
-Studies = dict[str, list[Outgoing]]
-Said = dict[str, dict[str, Any]]
 
 
 def _kept(_: Trial, store: ClusterStore, of_study: Studies, __: Said, verdict: Verdict) -> None:
@@ -213,8 +277,6 @@ def _bucket_agrees(trial: Trial, store: ClusterStore, of_study: Studies, __: Sai
     rows = [str(key) for (key,) in run("SELECT key FROM object", DATABASE)]
     rows += [str(key) for (key,) in run("SELECT key FROM entry WHERE key IS NOT NULL", DATABASE)]
     listed = {str(key) for (key,) in run("SELECT key FROM bucket_key", DATABASE)}
-    from triage.spool.cluster.s3_bucket import S3Bucket
-
     keys = set(S3Bucket(address_of(trial).bucket).keys(""))
     missing, stray = set(rows) - keys, keys - set(rows) - listed
     verdict.figures |= {"keys": len(keys), "keys_on_their_way_out": len(keys - set(rows)), "stray_keys": len(stray)}
@@ -250,6 +312,8 @@ def _delivered(results: Results, of_study: Studies, said: Said, verdict: Verdict
     untold = [uid for uid in of_study if uid not in told]
     verdict.expect(not untold, f"{len(untold)} studies have no HL7 message: {untold[:3]}")
     old = [uid for uid, objects in of_study.items() if told.get(uid, "") not in ("", _right_tag(objects, said))]
+    others = [uid for uid, objects in of_study.items() if results.patients.get(uid, set()) - {objects[0].patient}]
+    verdict.expect(not others, f"what was told of {len(others)} studies names another patient, or none: {others[:3]}")
     verdict.expect(not old, f"the last message of {len(old)} studies has another tag than they have: {old[:3]}")
 
 

@@ -24,6 +24,8 @@ from tests.support.tcp_proxy import HAPROXY, ask
 from tests.support.wait import wait_for
 
 POSTGRES, REDIS, SENTINELS, BUCKET, FAULTY = 5432, 6379, 26379, 8443, 8334
+TO_POSTGRES = 5433
+"""The port of each host's HAProxy on 127.0.0.1, by which the service there finds PostgreSQL: and nothing else does."""
 DATABASE, ROLE, ROLE_PASSWORD = "radiology", "triage_service", "pass word of the role"
 _DISK_MB = 1024
 _OF_POSTGRES = {
@@ -144,7 +146,7 @@ def balancer(host: Host, database: Database, certificate: Path | None) -> Balanc
     text = (
         f"global\n  stats socket {stats} mode 600 level admin\n"
         "defaults\n  mode tcp\n  timeout connect 3s\n  timeout client 30m\n  timeout server 30m\n"
-        f"listen postgres\n  bind 127.0.0.1:{POSTGRES}\n"
+        f"listen postgres\n  bind 127.0.0.1:{TO_POSTGRES}\n"
         f"  default-server check inter 1s fall 3 rise 1 on-marked-down shutdown-sessions\n{servers}"
     )
     if certificate is not None:

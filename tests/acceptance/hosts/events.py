@@ -7,13 +7,19 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import zip_longest
 from typing import Protocol
 
-from tests.acceptance.hosts.engines import DATABASE, ROLE, ROLE_PASSWORD, Balancer, Bucket, Database, Lists
+from tests.acceptance.hosts import engines
+from tests.acceptance.hosts.bounds import BACK_S, BUCKET, DATABASE, LEFT_S, REDIS, UNABLE_S, WayCut
+from tests.acceptance.hosts.engines import ROLE, ROLE_PASSWORD, Balancer, Bucket, Database, Lists
 from tests.acceptance.hosts.faulty_bucket import MODES
 from tests.acceptance.hosts.network import Host
+from tests.acceptance.hosts.service import Service
 from tests.acceptance.hosts.units import Units
+from tests.acceptance.hosts.watches import WorkWatch, listener, worker
 from tests.support.wait import wait_for
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.connection import Connection
@@ -31,48 +37,98 @@ class Site(Protocol):
     lists: Lists
     bucket: Bucket
     balancers: dict[str, Balancer]
+    work: WorkWatch
+    service: Service
+    way_cuts: list[WayCut]
+
+
+def _none(_: Site) -> set[str]:
+    return set()
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happens: its name, and what does it, for so many seconds where it lasts."""
+    """One thing that happens: its name, and what does it, for so many seconds where it lasts.
+
+    ``takes_away``: the engines that no host has meanwhile, as they are before it.
+    """
 
     name: str
     act: Callable[[Site, float], None]
+    takes_away: Callable[[Site], set[str]] = _none
     seconds: float = 0.0
 
 
-def drawn(seed: int, count: int) -> list[Event]:
-    """Return ``count`` events in an order of the seed's. All kinds come once before one comes again."""
+def drawn(seed: int, count: int, of: str = "") -> list[Event]:
+    """Return ``count`` events in an order of the seed's. All kinds come once before one comes again.
+
+    ``of``: only those with these words in their name, to look into one kind.
+    """
     chance = random.Random(seed)
-    kills = [Event(f"kill -9 {name}", _kill(name)) for name in _PROCESSES]
-    cuts = [Event(f"cut host {name}", _cut(name)) for name in ("a", "b", "c")]
-    faults = [Event(f"bucket: {mode}", _bucket(mode)) for mode in MODES]
-    others = [
-        Event("kill -9 the primary of PostgreSQL and promote the standby", _fail_over),
-        Event("kill -9 the primary of PostgreSQL and start it", _crash_primary),
-        Event("kill -9 the standby of PostgreSQL and start it", _crash_standby),
-        Event("kill -9 the primary of Redis", _kill_redis),
-        Event("kill -9 SeaweedFS and start it", _crash_bucket),
-        Event("no session left in PostgreSQL", _no_session),
-        Event("PostgreSQL read-only", _read_only),
-        Event("the database's disk full", _full_disk),
-    ]
+    kills, others = ([each for each in kind if of in each.name] for kind in (_kills(), _others(chance)))
+    assert kills or others, f"no event has {of!r} in its name"
     order: list[Event] = []
     while len(order) < count:
         # A kill and another fault in turn, so that a short trial has both.
-        some, rest = list(kills), [*cuts, *faults, *others]
-        chance.shuffle(some)
-        chance.shuffle(rest)
-        order += [each for pair in zip(some, rest, strict=False) for each in pair] + rest[len(some) :]
-    return [Event(each.name, each.act, round(chance.uniform(*_WHILE_S), 1)) for each in order[:count]]
+        chance.shuffle(kills)
+        chance.shuffle(others)
+        order += [each for pair in zip_longest(kills, others) for each in pair if each is not None]
+    return [replace(each, seconds=round(chance.uniform(*_WHILE_S), 1)) for each in order[:count]]
 
 
+def _kills() -> list[Event]:
+    return [Event(f"kill -9 {name}", _kill(name)) for name in _PROCESSES]
+
+
+def _others(chance: random.Random) -> list[Event]:
+    host = chance.choice("abc")
+    return [
+        *(Event(f"cut host {name}", _cut(name), partial(_on_host, name)) for name in "abc"),
+        _cut_of_way(f"host {host}", DATABASE, lambda _: host),
+        _cut_of_way("the host that delivers", BUCKET, partial(_leader, "deliver")),
+        _cut_of_way("the host that sweeps", REDIS, partial(_leader, "sweep")),
+        *(Event(f"bucket: {mode}", _bucket(mode), _takes(BUCKET)) for mode in MODES),
+        Event("kill -9 the primary of PostgreSQL and promote the standby", _fail_over, _takes(DATABASE)),
+        Event("kill -9 the primary of PostgreSQL and start it", _crash_primary, _takes(DATABASE)),
+        Event("kill -9 the standby of PostgreSQL and start it", _crash_standby, _takes(DATABASE)),  # commits wait
+        Event("kill -9 the primary of Redis", _kill_redis, _takes(REDIS)),
+        Event("kill -9 SeaweedFS and start it", _crash_bucket, _takes(BUCKET)),
+        Event("no session left in PostgreSQL", _no_session, _takes(DATABASE)),
+        Event("PostgreSQL read-only", _read_only, _takes(DATABASE)),
+        Event("the database's disk full", _full_disk, _takes(DATABASE)),
+    ]
+
+
+_OF_UP = ("listen", "work", "web", "sweep", "deliver", "reports")
 _PROCESSES = (
-    *(f"{host}/up{role}" for host in "ab" for role in ("", " listen", " work", " web", " sweep", " deliver")),
-    *(f"c/{role}" for role in ("listen", "work", "sweep", "deliver")),
+    *(f"{host}/up{role}" for host in "ab" for role in ("", *(f" {each}" for each in _OF_UP))),
+    *(f"c/{role}" for role in _OF_UP if role != "web"),
 )
 """Units, and children of `triage up` in one."""
+_PORTS = {
+    DATABASE: (engines.TO_POSTGRES,),
+    BUCKET: (engines.BUCKET,),
+    REDIS: (engines.REDIS, engines.SENTINELS),
+}
+"""The ports by which a host finds each engine. Its own Redis and Sentinel lose the others with it."""
+
+
+_AT_LEAST_S = {DATABASE: LEFT_S, BUCKET: UNABLE_S, REDIS: UNABLE_S}
+"""Seconds for which a host loses an engine and more: until another one does what it did."""
+
+
+def _takes(engine: str) -> Callable[[Site], set[str]]:
+    return lambda _: {engine}
+
+
+def _on_host(name: str, site: Site) -> set[str]:
+    """The engines that stop when a host is away: commits wait for a standby, Redis has another primary soon."""
+    where = {
+        DATABASE: name in site.database.servers,
+        REDIS: site.lists.primary() == name,
+        BUCKET: site.bucket.host.name == name,
+    }
+    return {engine for engine, is_there in where.items() if is_there}
 
 
 def _kill(name: str) -> Callable[[Site, float], None]:
@@ -93,6 +149,27 @@ def _cut(name: str) -> Callable[[Site, float], None]:
             site.hosts[name].restore()
 
     return act
+
+
+def _leader(role: str, site: Site) -> str:
+    return wait_for(lambda: site.service.leader(role), f"a host to lead in {role}", 120.0)
+
+
+def _cut_of_way(words: str, engine: str, host_of: Callable[[Site], str]) -> Event:
+    """One host alone loses its way to one engine: what is sent there is dropped, without a word."""
+
+    def act(site: Site, seconds: float) -> None:
+        host = host_of(site)
+        name = (worker if engine == REDIS else listener)(host)
+        wait_for(lambda: site.work.takes(name), f"{name} to take work", 180.0)
+        since = time.monotonic()
+        with site.hosts[host].without(_PORTS[engine]):
+            time.sleep(_AT_LEAST_S[engine] + seconds)
+        site.way_cuts.append(WayCut(host, engine, since, time.monotonic()))
+        with suppress(AssertionError):  # at the end it is looked at how long this took
+            wait_for(lambda: site.work.takes(name), f"{name} to take work again", BACK_S)
+
+    return Event(f"{words} alone loses {engine}", act)
 
 
 def _bucket(mode: str) -> Callable[[Site, float], None]:
@@ -157,7 +234,7 @@ def _crash_bucket(site: Site, seconds: float) -> None:
 def _no_session(site: Site, seconds: float) -> None:
     """Strangers take every session that there is, and each that becomes free."""
     server = site.database.server
-    address = DatabaseAddress(server.host, DATABASE, ROLE, server.port, ROLE_PASSWORD, site.database.ca.path)
+    address = DatabaseAddress(server.host, engines.DATABASE, ROLE, server.port, ROLE_PASSWORD, site.database.ca.path)
     taken: list[Connection] = []
     end = time.monotonic() + seconds
     try:

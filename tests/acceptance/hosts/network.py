@@ -9,7 +9,8 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -54,6 +55,16 @@ class Host:
     def _link(self, *words: str) -> None:
         command = ["ip", "-n", f"{self.prefix}-net", "link", "set", f"to-{self.name}", *words]
         subprocess.run(command, check=True, timeout=30)
+
+    @contextmanager
+    def without(self, ports: Sequence[int]) -> Iterator[None]:
+        """Drop what this host sends to servers at these TCP ports, to its own ones too, while the context is open."""
+        rule = ["OUTPUT", "-p", "tcp", "-m", "multiport", "--dports", ",".join(map(str, ports)), "-j", "DROP"]
+        subprocess.run([*self.inside(), "iptables", "-w", "-I", *rule], check=True, timeout=30)
+        try:
+            yield
+        finally:
+            subprocess.run([*self.inside(), "iptables", "-w", "-D", *rule], check=True, timeout=30)
 
     def asked(self, port: int, path: str, timeout_s: float = 30.0) -> tuple[int, str]:
         """Status and body of a page that it shows on its loopback; 0 where nothing answers."""

@@ -16,15 +16,24 @@ from triage.spool.instance import ReceivedInstance
 
 DRAWINGS = 8
 NO_AGE, LATERAL = "no age", "lateral"
+_READ_UNTIL = 0.8
+"""The share of studies, of the first ones, among which are those that are read."""
 
 
 @dataclass(frozen=True)
 class Outgoing:
-    """An object that the PACS sends: what it is of, and its bytes."""
+    """An object that the PACS sends: what it is of, its bytes and its patient.
+
+    ``is_read``: a radiologist reports its study, so that it is removed after its retention. ``is_confused``: a report
+    names its study and another patient.
+    """
 
     instance: ReceivedInstance
     kind: str
     data_set: bytes
+    patient: str
+    is_read: bool = False
+    is_confused: bool = False
 
 
 def kinds() -> list[str]:
@@ -35,9 +44,11 @@ def kinds() -> list[str]:
 def studies(seed: int, count: int) -> Iterator[list[Outgoing]]:
     """Yield the objects of each study: most have one frontal, some a lateral too, some nothing that can be assessed."""
     for number in range(count):
-        name = f"hosts {seed} {number}"
+        name, of_two = f"hosts {seed} {number}", number % 7 == 3
         kind = {8: NO_AGE, 9: LATERAL}.get(number % 10, str(number % DRAWINGS))
-        yield [_outgoing(name, number, each) for each in ([kind, LATERAL] if number % 7 == 3 else [kind])]
+        # Those of the last ones are read too late to go while the others still come.
+        said = (number % 9 == 1 and number < _READ_UNTIL * count, number % 9 == 4) if not of_two else (False, False)
+        yield [_outgoing(name, number, each, *said) for each in ([kind, LATERAL] if of_two else [kind])]
 
 
 def file_of(kind: str) -> bytes:
@@ -45,12 +56,12 @@ def file_of(kind: str) -> bytes:
     return _file(f"reference {kind}", 0, kind)
 
 
-def _outgoing(study: str, number: int, kind: str) -> Outgoing:
+def _outgoing(study: str, number: int, kind: str, is_read: bool, is_confused: bool) -> Outgoing:
     file = _file(study, number, kind)
     dataset, data_set = read_bytes(file), data_set_of(file)
     digest = sha256(data_set).hexdigest()
     instance = ReceivedInstance(str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), digest)
-    return Outgoing(instance, kind, data_set)
+    return Outgoing(instance, kind, data_set, str(dataset.PatientID), is_read, is_confused)
 
 
 def _file(study: str, number: int, kind: str) -> bytes:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import pairwise
 from typing import Any
 
+from tests.acceptance.hosts.bounds import PATIENCE_S, Period, periods_between
 from tests.acceptance.hosts.objects import Outgoing
 from tests.support.dicom_peer import DX, RawPeer, response_status
 from tests.support.mllp_listener import acknowledging, control_id_of, mllp_listener
@@ -21,9 +21,9 @@ from tests.support.receivers import store_scp
 from triage.spool.instance import ReceivedInstance
 
 _TAG = re.compile(r"\|tag\^[^|]*\|\|([A-Z_]+)")
+_PATIENT = re.compile(r"\rPID\|[^|]*\|[^|]*\|([^|^~\r]*)")
 _UID = re.compile(r"2\.25\.\d+")
 _AT_ONCE = 4
-_SILENT_S = 45.0
 _PAUSE_S = 1.0
 _AGAIN = 0.05
 """The share of objects that are sent once more though they were acknowledged, as happens when someone presses twice."""
@@ -94,9 +94,9 @@ class Pacs:
     def _associate(self, left: deque[Outgoing]) -> None:
         """Send what is left, and take off it what is acknowledged."""
         with RawPeer(self.port, self.address) as peer:
-            peer.socket.settimeout(_SILENT_S)
-            kind, _ = peer.associate(calling="PACS")
-            assert kind == 0x02, "association rejected" if kind == 0x03 else "association closed"
+            peer.socket.settimeout(PATIENCE_S)
+            kind, body = peer.associate(calling="PACS")
+            assert kind == 0x02, f"association rejected {tuple(body[1:4])}" if kind == 0x03 else "association closed"
             for _ in range(len(left)):
                 self._keep_pace()
                 sent = left[0]
@@ -124,7 +124,8 @@ class Pacs:
         with self.lock:
             if not status and sent.instance not in self.acknowledged:
                 self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), sent)
-                if self.chance.random() < _AGAIN:
+                # One that came after its study was removed would be a new study.
+                if self.chance.random() < _AGAIN and not sent.is_read:
                     self.waiting.append(sent)
             elif status:
                 self.waiting.append(sent)
@@ -133,11 +134,13 @@ class Pacs:
         with self.lock:
             self.refusals[why] += 1
 
+    def silences(self) -> list[Period]:
+        """The times between two first acknowledgements."""
+        return periods_between(each.at for each in list(self.acknowledged.values()))
+
     def longest_silence(self, since: float, until: float) -> float:
-        """The longest time between two first acknowledgements that falls into a period, in seconds."""
-        times = sorted(each.at for each in list(self.acknowledged.values()))
-        gaps = [b - a for a, b in pairwise(times) if b >= since and a <= until]
-        return max(gaps, default=0.0)
+        """The longest of them that falls into a period, in seconds."""
+        return max((b - a for a, b in self.silences() if b >= since and a <= until), default=0.0)
 
 
 @dataclass
@@ -147,24 +150,43 @@ class Results:
     reports: dict[str, set[str]] = field(default_factory=dict)
     messages: dict[str, set[str]] = field(default_factory=dict)
     studies_of_reports: dict[str, set[str]] = field(default_factory=dict)
+    studies_of_messages: dict[str, set[str]] = field(default_factory=dict)
+    told_at: dict[str, float] = field(default_factory=dict)
+    """Of each study when its last message came that had not come before, in POSIX seconds."""
+    patients: dict[str, set[str]] = field(default_factory=dict)
+    """Of each study the Patient IDs in what was told of it; an empty one where none was."""
+    sendings: dict[str, list[float]] = field(default_factory=dict)
+    """Of each report and message when it came, by the clock of durations."""
     bodies: list[bytes] = field(default_factory=list)
     """Every message as it came, those that came again too."""
     taken: int = 0
 
     def report(self, event: Any) -> None:
         uid, content = str(event.request.AffectedSOPInstanceUID), event.request.DataSet.getvalue()
-        self.taken += 1
+        self._took(uid)
         self.reports.setdefault(uid, set()).add(sha256(content).hexdigest())
-        self.studies_of_reports.setdefault(str(event.dataset.StudyInstanceUID), set()).add(uid)
+        study = str(event.dataset.StudyInstanceUID)
+        self.studies_of_reports.setdefault(study, set()).add(uid)
+        self.patients.setdefault(study, set()).add(str(event.dataset.get("PatientID", "")))
 
     def message(self, content: bytes) -> bytes:
         name = control_id_of(content).decode()
-        self.taken += 1
+        if name not in self.messages:
+            self.told_at |= dict.fromkeys(_studies_of(content), time.time())
+        self._took(name)
         self.messages.setdefault(name, set()).add(sha256(content).hexdigest())
+        patient = _PATIENT.search(content.decode("utf-8", "replace"))
+        for study in _studies_of(content):
+            self.studies_of_messages.setdefault(study, set()).add(name)
+            self.patients.setdefault(study, set()).add(patient[1] if patient else "")
         self.bodies.append(content)
         answer = acknowledging("AA")(content)
         assert answer is not None
         return answer
+
+    def _took(self, name: str) -> None:
+        self.taken += 1
+        self.sendings.setdefault(name, []).append(time.monotonic())
 
     def last_tags(self) -> dict[str, str]:
         """The tag in the last message that came of each study."""
@@ -172,12 +194,17 @@ class Results:
         for body in self.bodies:
             text = body.decode("utf-8", "replace")
             if tag := _TAG.search(text):
-                found |= dict.fromkeys(_UID.findall(text), tag[1])
+                found |= dict.fromkeys(_studies_of(body), tag[1])
         return found
 
     def differing(self) -> list[str]:
         """What was delivered with different bytes under one name."""
         return [name for each in (self.reports, self.messages) for name, digests in each.items() if len(digests) > 1]
+
+
+def _studies_of(message: bytes) -> set[str]:
+    """The studies of a message, and what else it has UIDs of."""
+    return set(_UID.findall(message.decode("utf-8", "replace")))
 
 
 @contextmanager

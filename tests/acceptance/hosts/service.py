@@ -12,10 +12,10 @@ from pathlib import Path
 from tests.acceptance.hosts.engines import (
     BUCKET,
     DATABASE,
-    POSTGRES,
     ROLE,
     ROLE_PASSWORD,
     SENTINELS,
+    TO_POSTGRES,
 )
 from tests.acceptance.hosts.network import Host, fetched
 from tests.acceptance.hosts.units import Unit
@@ -24,22 +24,32 @@ from tests.support.s3_peer import BUCKET as BUCKET_NAME
 from tests.support.sentinels import NAME, PASSWORD
 from tests.support.whole_service import TRIAGE
 
-LISTEN, WORK, SWEEP, DELIVER, WEB = 9110, 9130, 9150, 9170, 8080
-PORTS = {"listen": LISTEN, "work": WORK, "sweep": SWEEP, "deliver": DELIVER}
-UNITS = {"a": ("up",), "b": ("up",), "c": ("listen", "work", "sweep", "deliver")}
+LISTEN, WORK, SWEEP, DELIVER, REPORTS, WEB = 9110, 9130, 9150, 9170, 9190, 8080
+PORTS = {"listen": LISTEN, "work": WORK, "sweep": SWEEP, "deliver": DELIVER, "reports": REPORTS}
+UNITS = {"a": ("up",), "b": ("up",), "c": ("listen", "work", "sweep", "deliver", "reports")}
 """What runs on each host: on one of them its processes are units of their own, and no page."""
-LEADERS = ("sweep", "deliver")
-"""The processes of which one works among all hosts."""
+LEADERS = ("sweep", "deliver", "reports")
+"""The processes of which one works, or does a part of the work, among all hosts."""
+RETENTION_S = 45.0
+"""Seconds after its tag for which a study that was read is kept."""
+OF_RIS = ("RIS", "HOSPITAL")
+"""Application and facility of the reports that are taken."""
+_DAY_S = 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class Outside:
-    """The address and ports of what lies outside of the hosts."""
+    """The address and ports of what lies outside of the hosts.
+
+    ``balancer`` and ``read`` are the balancer's for images and for reports of radiologists; ``reports`` and
+    ``messages`` are where results go.
+    """
 
     address: str
     balancer: int = 11112
+    read: int = 2575
     reports: int = 11113
-    messages: int = 2575
+    messages: int = 2576
 
 
 @dataclass(frozen=True)
@@ -63,7 +73,7 @@ class Service:
         config, of = host.folder / "triage.toml", host.folder
         config.write_text(
             f'[data]\npath = "{of}/data"\n[store]\nkind = "postgres+s3"\n'
-            f'[postgres]\nhost = "127.0.0.1"\nport = {POSTGRES}\ndatabase = "{DATABASE}"\nuser = "{ROLE}"\n'
+            f'[postgres]\nhost = "127.0.0.1"\nport = {TO_POSTGRES}\ndatabase = "{DATABASE}"\nuser = "{ROLE}"\n'
             f'password_file = "{of}/postgres.secret"\nca_file = "{self.ca}"\n'
             f'[s3]\nendpoint = "https://{self.hosts[self.bucket_host].address}:{BUCKET}"\nbucket = "{BUCKET_NAME}"\n'
             f'access_key = "{ACCESS_KEY}"\nsecret_key_file = "{of}/key.secret"\nca_file = "{self.ca}"\n'
@@ -73,7 +83,10 @@ class Service:
             f'proxy_protocol_from = ["{self.outside.address}/32"]\n'
             '[worker]\nmetrics_host = "0.0.0.0"\ndecode_processes = 1\nthreads = 1\n'
             '[sweep]\nmetrics_host = "0.0.0.0"\ninterval_s = 5\n[deliver]\nmetrics_host = "0.0.0.0"\n'
-            f"[web]\nport = {WEB}\n"
+            f"[web]\nport = {WEB}\n[spool]\nretention_days = {RETENTION_S / _DAY_S}\n"
+            f'[reports]\nport = 2575\nhost = "{host.address}"\nmetrics_host = "0.0.0.0"\n'
+            f'source_addresses = ["{self.outside.address}/32"]\nsending_applications = ["{OF_RIS[0]}"]\n'
+            f'proxy_protocol_from = ["{self.outside.address}/32"]\n'
             f'[[channels.sr]]\nname = "pacs"\nhost = "{self.outside.address}"\nport = {self.outside.reports}\n'
             'called_ae_title = "PACS"\ndelay_s = 5\nlongest_interval_s = 10\ntries = 100\n'
             f'[[channels.hl7]]\nname = "ris"\nhost = "{self.outside.address}"\nport = {self.outside.messages}\n'
@@ -104,7 +117,11 @@ class Service:
 
     def leads(self, role: str) -> bool:
         """Whether a process of this role on any host says that it leads, and works."""
-        return any(self._says(host, role, "leads among all hosts") for host in self.hosts)
+        return bool(self.leader(role))
+
+    def leader(self, role: str) -> str:
+        """The host whose process of this role says that; empty where none does."""
+        return next((host for host in self.hosts if self._says(host, role, "leads among all hosts")), "")
 
     def _says(self, host: str, role: str, words: str) -> bool:
         status, body = fetched(self.hosts[host].address, PORTS[role], "/readyz")

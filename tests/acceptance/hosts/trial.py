@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.acceptance.hosts.bounds import Outage, WayCut
 from tests.acceptance.hosts.engines import (
     Balancer,
     Bucket,
@@ -22,18 +22,22 @@ from tests.acceptance.hosts.engines import (
 )
 from tests.acceptance.hosts.events import Event
 from tests.acceptance.hosts.network import Host
+from tests.acceptance.hosts.objects import Outgoing
 from tests.acceptance.hosts.pacs import Pacs, Results, receiving
-from tests.acceptance.hosts.service import LEADERS, LISTEN, UNITS, Outside, Service, environment
+from tests.acceptance.hosts.ris import Ris, over_mllp
+from tests.acceptance.hosts.service import LEADERS, LISTEN, REPORTS, UNITS, Outside, Service, environment
 from tests.acceptance.hosts.units import Unit, Units
+from tests.acceptance.hosts.watches import WorkWatch
 from tests.support.model_folders import write_model
 from tests.support.tcp_proxy import HAPROXY
 from tests.support.wait import wait_for
 
 ADDRESSES = {"a": "10.0.0.11", "b": "10.0.0.12", "c": "10.0.0.13"}
-CLOCKS = {"a": 60, "b": 0, "c": 30}
-"""Seconds by which each host's clock is ahead: at a failover from a to b the database's goes back by a minute.
+CLOCKS = {"a": 50, "b": 0, "c": 25}
+"""Seconds by which each host's clock is ahead: at a failover from a to b the database's goes back by 50 s.
 
-HAProxy and SeaweedFS, which is linked statically, go by the machine's clock.
+With a minute or more between a host and the database nothing is removed by age there. HAProxy and SeaweedFS, which is
+linked statically, go by the machine's clock.
 """
 _BALANCER = Path("deploy/haproxy/cxr-triage.cfg")
 
@@ -52,29 +56,6 @@ class Happened:
 
 
 @dataclass
-class LeaderWatch:
-    """Looks each half second whether a process of each leading role works, and notes for how long none did."""
-
-    service: Service
-    began: float
-    gaps: dict[str, list[tuple[float, float]]] = field(default_factory=lambda: {role: [] for role in LEADERS})
-    stop: threading.Event = field(default_factory=threading.Event)
-    gone: dict[str, float] = field(default_factory=dict)
-    """Roles that no process leads now, and since when."""
-
-    def run(self) -> None:
-        gone = self.gone
-        while not self.stop.wait(0.5):
-            for role in LEADERS:
-                now = time.monotonic()
-                if not self.service.leads(role):
-                    gone.setdefault(role, now)
-                elif role in gone:
-                    since = gone.pop(role)
-                    self.gaps[role].append((round(since - self.began, 1), round(now - since, 1)))
-
-
-@dataclass
 class Trial:
     """The hosts with all that runs on them; ``Site`` of events."""
 
@@ -86,6 +67,9 @@ class Trial:
     balancers: dict[str, Balancer]
     service: Service
     outside: Host
+    work: WorkWatch
+    outages: list[Outage] = field(default_factory=list)
+    way_cuts: list[WayCut] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     began_at: float = field(default_factory=time.time)
 
@@ -106,18 +90,28 @@ class Trial:
             roles = ("listen", "work", *LEADERS) if "up" in words else words
             for role in roles:
                 self._ready(name, role)
+        self._trust_the_clock()
+
+    def _trust_the_clock(self) -> None:
+        """As a person would at the first start: else nothing is removed by age until a day has passed."""
+        done = self.service.run(self.hosts["b"], "clock", "--trust")
+        assert done.returncode == 0, done.stdout + done.stderr
 
     def _ready(self, name: str, role: str) -> None:
         if role != "web":
             wait_for(lambda: self.service.is_ready(name, role), f"{role} on host {name} to be ready", 180.0)
 
     def _front(self) -> Unit:
-        """The balancer of deploy/haproxy before the listeners of all three hosts, outside of them."""
-        configuration = self.outside.folder / "haproxy.cfg"
-        defaults = f"global\n  stats socket {self.outside.folder}/haproxy.sock mode 600\ndefaults\n  mode tcp\n"
-        third = f"    server listener3 {self.hosts['c'].address}:11112 port {LISTEN}\n"
+        """The balancer of deploy/haproxy before listeners and reports of all three hosts, outside of them."""
+        configuration, third = self.outside.folder / "haproxy.cfg", self.hosts["c"].address
+        defaults = f"global\n  stats socket {self.work.balancer} mode 600\ndefaults\n  mode tcp\n"
         example = _BALANCER.read_text()
-        configuration.write_text(defaults + example[: example.index("\n# Reports")].rstrip() + "\n" + third)
+        of_images, of_reports = example.index("\n# Reports"), example.index("\nlisten web")
+        listeners, reports = example[:of_images].rstrip(), example[of_images:of_reports].rstrip()
+        configuration.write_text(
+            f"{defaults}{listeners}\n    server listener3 {third}:11112 port {LISTEN}\n"
+            f"{reports}\n    server reports3 {third}:2575 port {REPORTS}\n"
+        )
         return Unit(
             "out/haproxy", [str(HAPROXY), "-db", "-f", str(configuration)], self.outside.folder / "log", environment()
         )
@@ -132,11 +126,13 @@ class Trial:
 
     def _happens(self, event: Event, pacs: Pacs) -> Happened:
         begun, refused, stored = time.monotonic(), sum(pacs.refusals.values()), len(pacs.acknowledged)
+        away = frozenset(event.takes_away(self))
         print(f"{begun - self.began:7.1f} s  {event.name} ({event.seconds:g} s)", flush=True)  # noqa: T201
         event.act(self, event.seconds)
         ended = time.monotonic()
         wait_until_whole(self.database, self.lists)
         whole = time.monotonic()
+        self.outages.append(Outage(away, begun, whole))
         return Happened(
             event.name,
             round(begun - self.began, 1),
@@ -175,7 +171,8 @@ def new_trial(prefix: str, work: Path, weed: str) -> Trial:
         name: balancer(host, database, pem_of(ca, host) if name == "c" else None) for name, host in hosts.items()
     }
     units = Units()
-    return Trial(hosts, units, database, Lists(hosts, units), Bucket(hosts["c"], weed), balancers, service, outside)
+    bucket, work = Bucket(hosts["c"], weed), WorkWatch(service, outside.folder / "haproxy.sock")
+    return Trial(hosts, units, database, Lists(hosts, units), bucket, balancers, service, outside, work)
 
 
 @contextmanager
@@ -192,3 +189,11 @@ def running(trial: Trial) -> Iterator[Results]:
 def new_pacs(trial: Trial, seed: int) -> Pacs:
     at = trial.service.outside
     return Pacs(at.address, at.balancer, random.Random(seed))
+
+
+def new_ris(trial: Trial, results: Results, outgoing: Sequence[Outgoing]) -> Ris:
+    """The RIS that has some of the studies read."""
+    at = trial.service.outside
+    patients = {each.instance.study_instance_uid: each.patient for each in outgoing if each.is_read}
+    confused = {each.instance.study_instance_uid for each in outgoing if each.is_confused}
+    return Ris(results.told_at, patients, confused, over_mllp(at.address, at.read))

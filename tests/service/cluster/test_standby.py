@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import signal
+from pathlib import Path
+from typing import cast
 
 import pytest
 
+from tests.service.cluster.test_two_deliverers import settings_of
 from tests.support.cut_cable import cable_to
 from tests.support.hosts import HostRole, Hosts, one_leads
 from tests.support.postgres_server import PostgresServer
+from tests.support.receivers import store_scp
+from tests.support.redis_server import RedisServer
+from tests.support.studies import a_study
 from tests.support.wait import wait_for
+from triage.decision.types import Tag
 from triage.errors import EXIT_LEAD_LOST
 from triage.operations.in_work import Part, announce
+from triage.spool.spool import Spool
 
 pytestmark = pytest.mark.timeout(900)  # it waits for states; a busy machine takes its time
 
@@ -77,6 +85,39 @@ def test_one_whose_cable_to_the_database_is_cut_is_replaced_and_ends_when_it_is_
         cable.mend()
         assert far.role.wait() == EXIT_LEAD_LOST
         assert near.leads()
+
+
+class TestOneThatCannotWork:
+    def test_a_sweep_whose_host_has_lost_redis_gives_its_place_back_and_may_lead_again(
+        self, hosts: Hosts, redis_server: RedisServer, tmp_path: Path
+    ):
+        way = tmp_path / "way.sock"
+        way.symlink_to(redis_server.socket)
+        far = hosts.start("sweep", redis_url=f"unix://{way}", canary_interval_minutes=600.0)
+        one_leads(far)
+        near = hosts.start("sweep")
+        one_leads(far, near)
+        way.unlink()
+        wait_for(near.leads, "the one with Redis to lead", 90.0)
+        assert far.role.said("sweep: cannot work on this host")
+        assert one_leads(far, near) is near
+        way.symlink_to(redis_server.socket)
+        assert near.role.terminate() == 0
+        wait_for(far.leads, "the first one to lead again", 90.0)
+
+    def test_a_deliverer_whose_host_has_lost_the_bucket_gives_its_place_back(self, hosts: Hosts):
+        with store_scp() as scp, cable_to(int(hosts.bucket.endpoint.rpartition(":")[2])) as cable:
+            settings = settings_of("sr", scp.port, called_ae_title="PACS")
+            far = hosts.start("deliver", s3_endpoint=f"http://127.0.0.1:{cable.port}", s3_timeout_s=1.0, **settings)
+            one_leads(far)
+            near = hosts.start("deliver", **settings)
+            one_leads(far, near)
+            cable.cut()
+            a_study(cast(Spool, hosts.store()), "there", tag=Tag.ABNORMAL)
+            wait_for(near.leads, "the one with the bucket to lead", 90.0)
+            wait_for(lambda: scp.received, "the report", 90.0)
+            assert far.role.said("deliver: cannot work on this host")
+            assert one_leads(far, near) is near
 
 
 class TestWhatEachTells:
