@@ -9,13 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-_LARGE = 3_000_000  # pixels; of fewer a thread would save less than a millisecond
+_MIDDLING = 500_000  # pixels; of fewer channels save nothing
+_LARGE = 3_000_000  # of fewer a thread would save less than a millisecond
 _PARTS = (8, 4, 2)  # two halves, of up to four channels: what OpenCV has a loop of its own for
 _COLUMNS = 10
 _NEGLIGIBLE = 1e-3  # the part of a row that OpenCV leaves out
@@ -25,15 +27,13 @@ _Image = npt.NDArray[np.float32]
 
 def shrink(image: _Image, shape: tuple[int, int]) -> _Image:
     """Return ``image`` (rows, columns), averaged to ``shape``, which is no larger along either axis."""
-    parts = parts_of(len(image), shape[0]) if image.size >= _LARGE else 1
-    if parts == 1:
-        return _shrunk(image, shape)
-    try:
-        with ThreadPoolExecutor(1) as other:
-            lower = other.submit(_half, image, shape, parts, 1)
-            return np.concatenate([_half(image, shape, parts, 0), lower.result()])
-    except RuntimeError:  # no thread can be started here
-        return _shrunk(image, shape)
+    parts = parts_of(len(image), shape[0]) if image.size >= _MIDDLING else 1
+    half = partial(_half, image, shape, parts)
+    if parts > 1 and image.size >= _LARGE:
+        with suppress(RuntimeError), ThreadPoolExecutor(1) as other:  # where no thread can be started
+            lower = other.submit(half, 1)
+            return np.concatenate([half(0), lower.result()])
+    return np.concatenate([half(0), half(1)]) if parts > 2 else _shrunk(image, shape)
 
 
 def _shrunk(image: _Image, shape: tuple[int, int]) -> _Image:
