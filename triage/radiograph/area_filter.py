@@ -1,7 +1,7 @@
 """PURE: OpenCV's area filter over a large image, in parts at once, to the bit what it makes of the whole.
 
 OpenCV adds one pixel of a row after the other, and each addition waits for the one before. So a large image is given to
-it as the channels of smaller ones, which it adds next to each other, in two halves for two threads.
+it as the channels of smaller ones, which it adds next to each other, in two halves for two threads (ADR 94).
 """
 
 from __future__ import annotations
