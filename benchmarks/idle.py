@@ -1,9 +1,10 @@
 """CPU, wake-ups and memory of all processes of an idle `triage up`. Usage: idle.py [--seconds N] [--turns N]
 
-Memory is the proportional set size (PSS): pages that processes share are counted once. The supervisor and the embedded
-Redis are counted too. Nothing is sent; the health ports are left alone while it is measured. A wake-up is a voluntary
-context switch of a thread. Each turn is a start of its own; the time from the start to ready is printed next to that of
-a Python process that imports ONNX Runtime, OpenCV and pydicom, measured in turn.
+Memory is the proportional set size (PSS): pages that processes share are counted once. Those that other programs share
+too, as of libraries in the same environment, are counted in part: measure where no other uses it. The supervisor and
+the embedded Redis are counted too. Nothing is sent; the health ports are left alone while it is measured. A wake-up is
+a voluntary context switch of a thread. Each turn is a start of its own; the time from the start to ready is printed
+next to that of a Python process that imports ONNX Runtime, OpenCV and pydicom, measured in turn.
 """
 
 from __future__ import annotations

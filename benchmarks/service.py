@@ -17,6 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+os.environ.setdefault("OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER", "0")  # as `triage`; OpenCV is loaded after this
 ROOT = Path(__file__).parent.parent
 _START_S = 180.0
 

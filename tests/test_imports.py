@@ -65,6 +65,14 @@ def test_onnx_is_needed_by_the_wrapping_of_networks_alone() -> None:
     assert "onnx" not in loaded_by([CHECK, *(path for path in SERVICE if path not in WRAPPING)])
 
 
+def test_opencv_is_loaded_after_its_threads_are_told_not_to_spin() -> None:
+    assert "cv2" not in loaded_by([ROOT / "triage/cli.py"])
+    program = "import atexit, os, sys; sys.argv = ['triage', '--version']; from triage.cli import main\n"
+    program += "atexit.register(lambda: print(os.environ['OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER']))\nmain()"
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
+    assert ran.stdout.splitlines()[-1] == "0"
+
+
 def test_only_the_command_line_reads_the_environment() -> None:
     using = {path.name for path in SERVICE if "os.environ" in path.read_text() or "getenv" in path.read_text()}
     assert using == {"cli.py", "onnx_runtime.py"}

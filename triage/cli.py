@@ -70,6 +70,8 @@ for registered in registered_commands():
 def main() -> None:
     """Run the ``triage`` script; see ``run_program``. Its files are its owner's alone."""
     os.umask(0o077)
+    # Before OpenCV is loaded: after each call its threads would look for the next one for half a millisecond.
+    os.environ.setdefault("OPENCV_THREAD_POOL_ACTIVE_WAIT_WORKER", "0")
     run_program(triage)
 
 

@@ -11,7 +11,10 @@ from hypothesis import strategies as st
 
 from tests.radiograph.test_preprocess import an_image, everything
 from triage.phantom.chest import draw
+from triage.radiograph.crop import _AT_ONCE as AT_ONCE
+from triage.radiograph.crop import _FIRST as FIRST
 from triage.radiograph.crop import WHOLE, Rectangle, content, is_mostly_border
+from triage.radiograph.crop import _averages as averages
 
 Image = npt.NDArray[np.float32]
 
@@ -33,6 +36,15 @@ def test_an_image_without_a_border_stays_whole() -> None:
     image = an_image(120, 90)
     assert found(image) == Rectangle(0, 0, 120, 90)
     assert found(image).edges(image) == WHOLE
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(37, 700), st.integers(37, 700), st.integers(0, 2**32 - 1))
+def test_averages_of_a_line_do_not_depend_on_the_lines_that_are_asked_with_it(rows: int, columns: int, seed: int):
+    image = np.random.default_rng(seed).random((rows, columns), dtype=np.float32)
+    for lines in (image, image[::-1], image.T, image.T[::-1], image[3:, 1:-4].T):
+        first, all_at_once = averages(lines[:FIRST]), averages(lines[:AT_ONCE])
+        assert np.array_equal(first, all_at_once[:FIRST])
 
 
 @settings(max_examples=60, deadline=None)

@@ -14,7 +14,9 @@ from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.sequence import Sequence
 from pydicom.uid import (
     UID,
+    ExplicitVRLittleEndian,
     HTJ2KLossless,
+    ImplicitVRLittleEndian,
     JPEG2000Lossless,
     JPEGBaseline8Bit,
     JPEGExtended12Bit,
@@ -25,6 +27,7 @@ from pydicom.uid import (
 
 from tests.support.radiographs import a_dataset, a_picture, as_file, attempted, decoded, encoded
 from triage.decision.reasons import Reason
+from triage.radiograph.decode import TabledRadiograph, decode_file, open_dicom
 from triage.radiograph.types import Radiograph, Rejected
 
 ENCAPSULATED = [JPEGExtended12Bit, JPEGLosslessSV1, JPEGLSLossless, JPEG2000Lossless, HTJ2KLossless, RLELossless]
@@ -132,3 +135,19 @@ def test_baseline_pixels_of_two_frames_in_one_fragment_are_found() -> None:
     one = next(generate_frames(dcmread(BytesIO(encoded(dataset, JPEGBaseline8Bit))).PixelData, number_of_frames=1))
     dataset.PixelData = encapsulate([one + one])
     assert reason_of(as_file(dataset, JPEGBaseline8Bit)) is Reason.MULTI_FRAME
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian], ids=lambda uid: UID(uid).name)
+def test_large_uncompressed_pixels_are_read_without_a_copy_and_as_strictly(syntax: str) -> None:
+    pixels = np.random.default_rng(1).integers(0, 4096, (1024, 1024), dtype=np.uint16)
+    size = {"Rows": 1024, "Columns": 1024}
+    file = with_pixel_data(syntax, pixels.tobytes() + bytes(2), **size)
+    opened = open_dicom(file)
+    assert not isinstance(opened, Rejected)
+    assert type(opened[0].PixelData) is memoryview
+    shown = decode_file(file)
+    assert isinstance(shown, TabledRadiograph)
+    assert np.array_equal(shown.index, pixels)
+    assert reason_of(with_pixel_data(syntax, pixels.tobytes() + b"\0\1", **size)) is Reason.UNDECODABLE
+    assert reason_of(with_pixel_data(syntax, pixels.tobytes() * 2, **size)) is Reason.MULTI_FRAME
+    assert reason_of(file[:-10]) is Reason.UNDECODABLE

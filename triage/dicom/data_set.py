@@ -28,6 +28,8 @@ from triage.dicom.elements import LONG_VRS, NO_TAG, PIXEL_DATA, SEQUENCES, Eleme
 from triage.dicom.fault import Fault, Kind
 
 _LARGE = 4096  # bytes of a value that only the decoding of pixels needs
+_UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+_NOT_COPIED = 1 << 20  # bytes from which a value is a view
 _FIRST = 0x00040000  # before it are the groups of commands and files
 _MOST_IN_FRONT = 16 << 20
 """Inflated bytes that must contain the attributes before the pixels."""
@@ -184,13 +186,16 @@ def _end_of_inflated(survey: Survey, elements: Sequence[Element], faults: Iterab
 def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
     """Read a DICOM file: its data set, or the elements of it that are whole, and the survey.
 
+    Pixels that are not compressed may be a view of ``data``: copying them takes as long as reading the file.
+
     Raises what pydicom raises for bytes that are no DICOM file.
     """
     survey = survey_file(MemorySource(data))
     if survey is None:
         return _read(data), None
+    read = _read_without_copy if survey.transfer_syntax_uid in _UNCOMPRESSED else _read
     try:
-        return (_read(data) if survey.is_intact else survey.data_set()), survey
+        return (read(data) if survey.is_intact else survey.data_set()), survey
     except Exception:  # pydicom raises many kinds, and then has read nothing
         survey = survey.without_unreadable()
         return survey.data_set(), survey
@@ -217,6 +222,26 @@ def _read_header(file: BinaryIO) -> FileDataset:
 
 def _read(data: bytes) -> FileDataset:
     return dcmread(BytesIO(data), force=True)  # a bare data set has no preamble
+
+
+def _read_without_copy(data: bytes) -> FileDataset:
+    return dcmread(_Views(data), force=True)
+
+
+class _Views(BytesIO):
+    """Bytes as a file, of which large parts are read as views."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._view = memoryview(data)
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Return the next ``size`` bytes; fewer at the end."""
+        if size is None or size < _NOT_COPIED:
+            return super().read(size)
+        at = self.tell()
+        self.seek(at + size)
+        return self._view[at : at + size]  # type: ignore[return-value]  # what pydicom decodes may be one
 
 
 def behind_the_head(file: ByteSource) -> tuple[int, str]:

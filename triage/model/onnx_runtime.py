@@ -18,6 +18,12 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime  # not before the line above
 
+_CPU = onnxruntime.OrtMemoryInfo(
+    "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+)
+# For all models: they run one after the other, and each of its own would keep what its largest run needed.
+onnxruntime.create_and_register_allocator(_CPU, None)
+
 __all__ = ["InferenceSession", "RunOptions", "onnxruntime"]
 
 

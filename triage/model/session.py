@@ -216,6 +216,8 @@ def _open(weights: Path, provider: Provider, threads: int) -> InferenceSession:
     options.log_severity_level = 3
     # Threads that spin while there is no work would make an idle service busy.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    if provider == "cpu":
+        options.add_session_config_entry("session.use_env_allocators", "1")  # the arena of onnx_runtime.py
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # of a missing provider: the caller checks that
         try:

@@ -32,6 +32,7 @@ _SHARE = 0.95
 """Of a line's averages have to be of one grey: a side marker or a line of text in the border does not hide it."""
 _AVERAGES = 64
 _LEAST_PIECE = 4
+_FIRST = 4  # lines; most images have no border, and one line would be summed in another order than several
 _AT_ONCE = 32
 
 
@@ -106,11 +107,13 @@ def _without_border(pixels: FloatImage, mask: Mask | None, part: Rectangle) -> R
 
 def _lines(lines: FloatImage, known: Mask | None) -> int:
     """Count the first of ``lines`` (n, m) that are of one grey each; pixels not ``known`` (n, m) count as black."""
-    for start in range(0, len(lines), _AT_ONCE):
-        some = slice(start, start + _AT_ONCE)
+    start, end = 0, _FIRST
+    while start < len(lines):
+        some = slice(start, end)
         plain = _of_one_grey(lines[some] if known is None else np.where(known[some], lines[some], np.float32(0)))
         if not plain.all():
             return start + int(np.argmin(plain))
+        start, end = end, end + _AT_ONCE
     return len(lines)
 
 

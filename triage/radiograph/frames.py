@@ -28,7 +28,7 @@ def check_native(dataset: Dataset) -> None:
         raise UndecodableError(f"{len(data)} bytes of pixel data cannot be decoded: {expected} are needed")
     if len(data) >= 2 * expected:
         raise SeveralImagesError("pixel data for more than one frame")
-    if len(data) > expected + 1 and data[expected:].strip(b"\0"):
+    if len(data) > expected + 1 and bytes(data[expected:]).strip(b"\0"):
         raise UndecodableError("more pixel data than Rows and Columns say")
 
 

@@ -9,12 +9,19 @@ import fcntl
 import multiprocessing
 import os
 import signal
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import suppress
+from multiprocessing import forkserver as server_module
 from multiprocessing.context import ForkServerContext
-from multiprocessing.forkserver import ensure_running
+from multiprocessing.util import get_temp_dir
+from pathlib import Path
+from typing import NoReturn
+
+from triage.runtime.forked import load, name_process
 
 _DECODERS = ["triage.scoring.batch"]
 _RESULTS_BYTES = 1 << 20
@@ -37,9 +44,46 @@ def kill_children(pool: ProcessPoolExecutor, *, wait: bool = False) -> None:
 
 
 def begin_server() -> None:
-    """Have the server of the children begin to load their code, and return at once."""
+    """Load the code of the children, and fork their server, which shares this process's memory (ADR 93).
+
+    A process with threads cannot be forked: then the server is a Python of its own, and so is the next one, should this
+    one die.
+    """
     _context()
-    ensure_running()
+    if threading.active_count() > 1:
+        server_module.ensure_running()
+        return
+    load(_DECODERS)
+    _fork_server()
+
+
+def _fork_server() -> None:
+    """Do what ``ForkServer.ensure_running`` does, by a fork instead of a new Python."""
+    address = f"{get_temp_dir()}/decode"  # the folder is its owner's alone
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(address)
+        listener.listen()
+        read_end, write_end = os.pipe()  # the server ends when nothing has the other end any more
+        pid = os.fork()
+        if pid == 0:
+            _serve(listener.fileno(), read_end)
+        os.close(read_end)
+    running = {"_forkserver_address": address, "_forkserver_alive_fd": write_end, "_forkserver_pid": pid}
+    vars(server_module._forkserver).update(running)
+
+
+def _serve(listener: int, alive: int) -> NoReturn:
+    """Serve in the forked child. It keeps no other descriptor: through one, others would take its parent for alive."""
+    try:
+        for each in {int(entry.name) for entry in Path("/proc/self/fd").iterdir()} - {0, 1, 2, listener, alive}:
+            with suppress(OSError):  # the listing's own
+                os.close(each)
+        name_process(["decode"])
+        server_module.main(listener, alive, [])
+    except Exception:  # the edge: the frames above are the parent's
+        sys.excepthook(*sys.exc_info())
+    finally:
+        os._exit(0)
 
 
 def _context() -> ForkServerContext:

@@ -49,7 +49,7 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
     """Score until SIGTERM: start the decoders, load the models, work, stop the decoders."""
     from triage.runtime.process_pool import begin_server
 
-    begin_server()  # it takes as long as ONNX Runtime, which is loaded meanwhile
+    begin_server()  # before this process has threads, models and their memory
     from triage.scoring import worker
 
     sys.setswitchinterval(_SWITCH_S)
@@ -63,7 +63,7 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
     sessions: Sessions = {}
     ready = partial(_ready, progress, settings.models.shadow, sessions, spool)
     with (
-        _decoders(settings.worker) as decoders,  # before this process has threads, models and their memory
+        _decoders(settings.worker) as decoders,
         connect(redis_url, settings.redis.timeout_s) as client,
         health_server(registry, ready, settings.worker, index),
     ):
