@@ -2,44 +2,15 @@
 
 from __future__ import annotations
 
-import errno
-from typing import Any, BinaryIO
-
 import pytest
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
 
 from tests.delivery.test_deliverer import Clock, a_deliverer, sent
+from tests.support.lost_objects import LostSpool
 from tests.support.receivers import store_scp
 from tests.support.studies import a_study
-from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
-
-
-class _Unread:
-    """A stored object whose bytes cannot be had."""
-
-    def __init__(self, stored: Any) -> None:
-        self._stored = stored
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stored, name)
-
-    def open(self, mode: str = "rb") -> BinaryIO:
-        raise OSError(errno.ETIMEDOUT, "the bucket does not answer")
-
-
-class LostSpool(Spool):
-    """Facts are there. Objects are not while ``lost``; ``away``: none of all objects is."""
-
-    lost = away = False
-
-    def stored_object(self, instance: ReceivedInstance) -> Any:
-        stored = super().stored_object(instance)
-        return _Unread(stored) if self.lost else stored
-
-    def gives_objects(self) -> bool:
-        return not self.away
 
 
 def _patient(spool: Spool, study: str) -> str:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from tests.support.clocks import jumped
+from tests.support.lost_objects import LostSpool
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, order, report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
@@ -450,6 +451,24 @@ def test_what_redis_says_of_an_accession_number_counts_where_the_files_say_it(
     with station(redis_server, spool) as place:
         redis_server.client().zadd(keys.ACCESSIONS, {f"ACC-1\n{study}": 0})
         assert (place.send(report()).code, place.listed()) == ("AA", {study})
+
+
+def test_while_no_image_can_be_read_no_report_is_matched_and_each_is_asked_for_again(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    lost = LostSpool.open(spool.root)
+    study = a_study(lost, **of("P-1"))
+    with station(redis_server, lost) as place:
+        lost.lost = lost.away = True
+        for number, others in enumerate(({"uid": study}, {"accession": "ACC-1"})):
+            for patient in ("P-1", "P-2"):
+                said = place.send(report(f"{number}{patient}", patient=patient, **others))
+                assert said.code == "AR" and "send it again" in said.text
+        assert place.listed() == {study} and acts_of(spool, study) == []
+        lost.lost = lost.away = False
+        assert place.send(report("0P-2", patient="P-2", uid=study)).code == "AE"
+        assert place.send(report("0P-1", patient="P-1", uid=study)).code == "AA"
+        assert place.listed() == set()
 
 
 def test_a_study_without_a_patient_id_is_told_by_its_uid_alone(redis_server: RedisServer, spool: Spool) -> None:

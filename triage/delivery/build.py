@@ -15,16 +15,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import BEGUN, DeliveryRecord, DeliveryState, OutgoingObject
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import (
-    PreviousMessage,
-    Study,
-    StudyImage,
-    WholeStudy,
-    attributes_known,
-    read_study,
-    read_whole_study,
-    revision,
-)
+from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study_of_objects, revision
 
 logger = logging.getLogger(__name__)
 
@@ -79,27 +70,13 @@ def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> B
             builds.
     """
     with builder.spool.study_lock(study_instance_uid):
-        known = _read(builder.spool, study_instance_uid)
+        known = read_study_of_objects(builder.spool, study_instance_uid)
         built = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
             built = _build_for(builder, Study(*known, now=now, test=builder.test))
         if built not in (BuildResult.WITHDRAWN, BuildResult.LATER):
             builder.outbox.unmark(study_instance_uid, builder.destination)
         return built
-
-
-def _read(spool: Store, study_instance_uid: str) -> WholeStudy | None:
-    """Return what the store has of a study. Raises OSError while it gives no objects.
-
-    A message of what the assessments alone have would name no patient. It is sent if one object cannot be read for
-    good: then the other studies must not wait for it.
-    """
-    try:
-        return read_whole_study(spool, study_instance_uid)
-    except OSError:
-        if not spool.gives_objects():
-            raise
-    return read_study(spool, study_instance_uid)
 
 
 def _build_for(builder: Builder, study: Study) -> BuildResult:

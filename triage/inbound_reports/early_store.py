@@ -30,7 +30,7 @@ from triage.spool.clock import Clock
 from triage.spool.entries import Entries
 from triage.spool.patient import patient_in
 from triage.spool.store import Store
-from triage.spool.study import StudyImage, read_study
+from triage.spool.study import StudyImage, read_study_of_objects
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_acts import NotTaggedError, ReadNotice
 from triage.worklist.worklist import Worklist
@@ -201,7 +201,7 @@ class EarlyReportStore:
         return 0
 
     def _covers(self, report: EarlyReport, study_instance_uid: str) -> bool:
-        found = read_study(self._spool, study_instance_uid)
+        found = read_study_of_objects(self._spool, study_instance_uid)
         if found is None or Reason.PATIENT_MISMATCH in found[0].reasons:  # it says nothing of the other patient
             return False
         study = self._arrived(*found)
@@ -212,7 +212,7 @@ class EarlyReportStore:
     def _of_same_number(self, study: Arrived) -> Iterator[Arrived]:
         """The other studies with its accession number, read ones too."""
         for uid in self._index.with_accession_number(study.accession_number) if study.accession_number else ():
-            if uid != study.study_instance_uid and (found := read_study(self._spool, uid)) is not None:
+            if uid != study.study_instance_uid and (found := read_study_of_objects(self._spool, uid)) is not None:
                 yield self._arrived(*found)
 
     def _arrived(self, decision: TriageDecision, images: Iterable[StudyImage]) -> Arrived:

@@ -24,7 +24,7 @@ from triage.inbound_reports.message import KINDS, MalformedError, MessageHeader,
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock
-from triage.spool.patient import Patient, patient_of
+from triage.spool.patient import Patient, certain_patient_of
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_acts import Act, ReadNotice
@@ -258,7 +258,10 @@ class _Studies:
         return Issuer.from_text(str(decision.get("accession_issuer") or ""))
 
     def patient(self, study_instance_uid: str) -> Patient:
-        return patient_of(self.spool, study_instance_uid)
+        try:
+            return certain_patient_of(self.spool, study_instance_uid)
+        except OSError as error:
+            raise NotNowError(f"the images of the study cannot be read ({cause(error)}): send it again") from error
 
     def is_of_one_patient(self, study_instance_uid: str) -> bool:
         decision = self.spool.decision(study_instance_uid) or {}

@@ -10,7 +10,7 @@ from triage.decision.identity import PatientIdentifier
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_identifiers
 from triage.spool.store import Store
-from triage.spool.study import read_study
+from triage.spool.study import WholeStudy, read_study, read_study_of_objects
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,16 @@ class Patient:
 
 
 def patient_of(spool: Store, study_instance_uid: str) -> Patient:
-    """Return the patient of a study, from the first image that names one."""
-    known = read_study(spool, study_instance_uid)
+    """Return the patient of a study, from the first image that names one; an unknown one if none can be read."""
+    return _of(read_study(spool, study_instance_uid))
+
+
+def certain_patient_of(spool: Store, study_instance_uid: str) -> Patient:
+    """Return the same. Raises OSError while the store gives no objects, so that it is not known which one it is."""
+    return _of(read_study_of_objects(spool, study_instance_uid))
+
+
+def _of(known: WholeStudy | None) -> Patient:
     found = [patient_in(image.header) for image in known[1]] if known else []
     return next((each for each in found if each.patient_id or each.name), Patient())
 

@@ -41,6 +41,20 @@ def read_whole_study(spool: Store, study_instance_uid: str) -> WholeStudy | None
     return _read(spool, study_instance_uid, _stored_header)
 
 
+def read_study_of_objects(spool: Store, study_instance_uid: str) -> WholeStudy | None:
+    """Return the same as ``read_study``. Raises OSError while the store gives no objects.
+
+    For what must not take a study for one without a patient, as assessments alone have none. One object that cannot be
+    read for good is as in ``read_study``: the other studies must not wait for it.
+    """
+    try:
+        return read_whole_study(spool, study_instance_uid)
+    except OSError:
+        if not spool.gives_objects():
+            raise
+    return read_study(spool, study_instance_uid)
+
+
 def _read(
     spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset]
 ) -> WholeStudy | None:

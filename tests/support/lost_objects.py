@@ -1,0 +1,35 @@
+"""A spool whose objects cannot be had, as those in a bucket that does not answer."""
+
+from __future__ import annotations
+
+import errno
+from typing import Any, BinaryIO
+
+from triage.spool.instance import ReceivedInstance
+from triage.spool.spool import Spool
+
+
+class _Unread:
+    """A stored object whose bytes cannot be had."""
+
+    def __init__(self, stored: Any) -> None:
+        self._stored = stored
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stored, name)
+
+    def open(self, mode: str = "rb") -> BinaryIO:
+        raise OSError(errno.ETIMEDOUT, "the bucket does not answer")
+
+
+class LostSpool(Spool):
+    """Facts are there. Objects are not while ``lost``; ``away``: none of all objects is."""
+
+    lost = away = False
+
+    def stored_object(self, instance: ReceivedInstance) -> Any:
+        stored = super().stored_object(instance)
+        return _Unread(stored) if self.lost else stored
+
+    def gives_objects(self) -> bool:
+        return not self.away
