@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-chart acceptance-soak screenshots acceptance-cluster acceptance-restore acceptance-hosts reproduce-adults reproduce-children clean
+.PHONY: reference help run test lint types fuzz pins dist deb bundle image-digests acceptance acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-chart acceptance-soak screenshots acceptance-cluster acceptance-restore acceptance-upgrade acceptance-hosts reproduce-adults reproduce-children clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -67,7 +67,7 @@ bundle: $(VENV)/.dev ## build the bundle for machines without a network into dis
 image-digests: $(VENV)/.dev ## ask the registries for the digests of others' images, for compose (deploy/compose.digests.yaml)
 	$(BIN)/python -m release digests $(ARGS)
 
-acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-chart acceptance-cluster acceptance-restore acceptance-hosts ## what takes too long, or needs too much, for every change (docs/reference/acceptance.md)
+acceptance: acceptance-wheels acceptance-deb acceptance-bundle acceptance-image acceptance-oidc acceptance-protocol acceptance-axe acceptance-worklist acceptance-chart acceptance-cluster acceptance-restore acceptance-upgrade acceptance-hosts ## what takes too long, or needs too much, for every change (docs/reference/acceptance.md)
 
 acceptance-wheels: $(VENV)/.dev ## the wheels with nothing but their own packages, and twine's check of them
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/wheels.sh
@@ -105,6 +105,9 @@ acceptance-cluster: $(VENV)/.dev ## the store that hosts share, on PostgreSQL (D
 
 acceptance-restore: $(VENV)/.dev ## the store that hosts share, restored to a time: PostgreSQL from its WAL, SeaweedFS from its versions
 	PATH="$(abspath $(BIN)):$$PATH" tests/acceptance/restore.sh
+
+acceptance-upgrade: $(VENV)/.dev ## a site on the shared store upgraded host by host under load, from the program of an earlier commit (PREVIOUS=)
+	PATH="$(abspath $(BIN)):$$PATH" PREVIOUS="$(PREVIOUS)" tests/acceptance/upgrade.sh
 
 acceptance-hosts: $(VENV)/.dev ## three hosts in network namespaces, killed and cut under load (SEED=, STUDIES=2000, EVENTS=)
 	PATH="$(abspath $(BIN)):$$PATH" SEED="$(SEED)" STUDIES="$(STUDIES)" EVENTS="$(EVENTS)" tests/acceptance/hosts.sh $(ARGS)

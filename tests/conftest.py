@@ -69,7 +69,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cluster", action="store_true", help="also test the store in PostgreSQL (make acceptance-cluster)"
     )
+    parser.addoption(
+        "--later-schema", action="store_true", help="with --cluster: on tables as a later release may have widened them"
+    )
     parser.addoption("--weed", help="the program weed of SeaweedFS, for tests/acceptance/cluster.sh and restore.sh")
+    parser.addoption("--previous", help="the commit that is upgraded from, for tests/acceptance/upgrade.sh")
     parser.addoption("--no-skips", action="store_true", help="count a skipped test as a failure (CI)")
 
 

@@ -25,6 +25,7 @@ OPEN_IT = {
     "dead-letters": "",
     "explain": STUDY,
     "hosts": "",
+    "migrate": "",
     "feedback": "--out {new}/labels.csv",
     "model": "tiny-adult --disable",
     "models disable": "tiny-adult",
@@ -61,7 +62,6 @@ OTHERS = {
     "check",  # says what is wrong of each part: tests/service/test_check_store.py
     "demo",  # has a spool of its own
     "healthcheck",
-    "migrate",  # of files
     "models check",
     "models import",
     "models known-answers",

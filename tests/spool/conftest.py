@@ -19,10 +19,14 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[PostgresServer]:
+def postgres_server(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """A server whose first database is empty, or has the schema of a later release (``--later-schema``)."""
+    from tests.support.later_release import of_later_release, widening
     from tests.support.postgres_server import PostgresServer
 
     with PostgresServer() as server:
+        if pytestconfig.getoption("--later-schema"):
+            of_later_release(server.address("postgres"), widening(tmp_path_factory.mktemp("later") / "migrations"))
         yield server
 
 

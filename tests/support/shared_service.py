@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.support.redis_server import RedisServer
-from tests.support.whole_service import TRIAGE, Service
+from tests.support.whole_service import Service
 from triage.spool.cluster.address import ClusterAddress
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.open_store import store_at
@@ -65,5 +65,5 @@ class SharedService(Service):
 
     def run(self, *words: str, typed: str = "") -> subprocess.CompletedProcess[str]:
         """A command with the service's settings."""
-        command = [TRIAGE, *self._options, *words]
+        command = [self.program, *self._options, *words]
         return subprocess.run(command, env=self.environment, input=typed, capture_output=True, text=True, timeout=240)

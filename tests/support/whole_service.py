@@ -77,6 +77,8 @@ class Service:
         self.environment = {**theirs, **ours}
         self._limits = limits
         self._options = ["--config", str(config)] if config else []
+        self.program = TRIAGE
+        self.start_s = 120.0
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
@@ -96,10 +98,12 @@ class Service:
     def start(self) -> None:
         """Start it and wait until every process says that it is ready."""
         with self.log_file.open("ab") as log:
-            command = ["sh", "-c", f'{self._limits}; exec "$0" "$@"', str(TRIAGE), *self._options, "up"]
+            command = ["sh", "-c", f'{self._limits}; exec "$0" "$@"', str(self.program), *self._options, "up"]
             self._process = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         for port in self.ports:
-            wait_for(lambda port=port: self._ended() or status_of(port, "/readyz") == 200, f"/readyz of {port}", 120.0)
+            wait_for(
+                lambda port=port: self._ended() or status_of(port, "/readyz") == 200, f"/readyz of {port}", self.start_s
+            )
             assert not self._ended(), self.log()
 
     def stop(self) -> int:

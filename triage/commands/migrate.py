@@ -14,14 +14,16 @@ from triage.settings.schema import Settings
 @click.option("--check", is_flag=True, help="Change nothing: status 0 if there is nothing to do, 1 if there is.")
 @given
 def migrate(invocation: Invocation, check: bool) -> None:
-    """Bring the spool to the layout of this release, or list the steps.
+    """Bring the store to the layout or schema of this release, or list the steps.
 
     Each step may be killed and is done again. Settings are checked, too. --check changes nothing: status 0 if
-    there is nothing to do, 1 if there are steps to take, 78 if the spool is of a later release.
+    there is nothing to do, 1 if there are steps to take, 78 if the store is of a later release that this one cannot
+    use. Tables in PostgreSQL are changed all or none, while processes of the release before go on; the first process
+    of a release does the same.
     """
     settings = invocation.settings()
     if settings.store.kind != "files":
-        click.echo("nothing to do: the first process of a release brings the tables in PostgreSQL to its version")
+        _migrate_tables(settings, check)
         return
     from triage.spool.errors import SpoolError
     from triage.spool.layout import LAYOUT, advance, layout_of, pending
@@ -45,6 +47,28 @@ def migrate(invocation: Invocation, check: bool) -> None:
     for root, each in todo.items():
         advance(root, each)
     click.echo("nothing to do" if not steps else "done")
+
+
+def _migrate_tables(settings: Settings, check: bool) -> None:
+    """Bring the tables that hosts share to the schema of this release, or list the steps."""
+    from triage.service.store import store_address
+    from triage.spool.cluster.address import ClusterAddress
+    from triage.spool.errors import SpoolError
+    from triage.spool.open_store import bring_to_this_release, schema_of
+
+    address = store_address(settings)
+    assert isinstance(address, ClusterAddress)
+    try:
+        state = schema_of(address)
+        click.echo(f"{address.database.name}: {state}")
+        for step in state.steps:
+            click.echo(f"to do: {step}")
+        if check:
+            raise click.exceptions.Exit(1 if state.steps else 0)
+        bring_to_this_release(address)
+    except SpoolError as error:
+        raise CannotStart(str(error)) from error
+    click.echo("done" if state.steps else "nothing to do")
 
 
 def _roots(settings: Settings) -> list[Path]:

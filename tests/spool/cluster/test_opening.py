@@ -28,7 +28,6 @@ from triage.spool.cluster.opening import cluster_at, open_cluster
 from triage.spool.cluster.schema import _LOCK, VERSION_TABLE
 from triage.spool.cluster.shared_rows import SharedRows
 from triage.spool.cluster.sql_errors import as_os_error
-from triage.spool.errors import SpoolError
 
 
 def at(cluster: Cluster, database: DatabaseAddress) -> ClusterStore:
@@ -62,6 +61,12 @@ def waits_since(cluster: Cluster, name: str) -> float:
     return float(str(cluster.server.run(sql, name=name)[0][0]))
 
 
+def waiting(cluster: Cluster, name: str) -> int:
+    """Return the number of sessions that wait for the lock of migrations."""
+    sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = :name AND wait_event = 'advisory'"
+    return int(str(cluster.server.run(sql, name=name)[0][0]))
+
+
 class TestSchema:
     def test_an_empty_database_is_made_ready_once_by_however_many_open_it(self, cluster: Cluster):
         database = cluster.server.address(cluster.server.new_database())
@@ -78,15 +83,6 @@ class TestSchema:
             thread.join(60)
         assert outcomes == [True] * 4
         assert cluster.server.run(f"SELECT count(*) FROM {VERSION_TABLE}", database.database) == [[1]]
-
-    def test_a_schema_of_a_later_release_is_refused_and_left_as_it_is(self, cluster: Cluster):
-        name = cluster.server.new_database()
-        database = cluster.server.address(name)
-        opened_at(cluster, database)
-        cluster.server.run(f"UPDATE {VERSION_TABLE} SET version_num = '9999'", name)
-        with pytest.raises(SpoolError, match="9999 of a later release"):
-            opened_at(cluster, database)
-        assert cluster.server.run(f"SELECT version_num FROM {VERSION_TABLE}", name) == [["9999"]]
 
     def test_a_database_of_the_first_tables_keeps_its_rows_and_gets_those_of_access(self, cluster: Cluster):
         name = cluster.server.new_database()
@@ -119,6 +115,28 @@ class TestSchema:
         finally:
             holder.close()
         assert outcomes == [True]
+
+    def test_processes_that_wait_for_each_other_s_migration_are_in_the_way_of_none(self, cluster: Cluster):
+        """All have seen the schema of before when the first of them begins to change it."""
+        name = cluster.server.new_database()
+        of_first_release(cluster, name)
+        database = cluster.server.address(name)
+        holder, outcomes = Connection(database), list[bool]()
+        threads = [
+            threading.Thread(target=lambda: outcomes.append(opened_at(cluster, database).exists())) for _ in range(3)
+        ]
+        try:
+            holder.command("BEGIN")
+            holder.run(f"SELECT pg_advisory_xact_lock({_LOCK})")
+            for thread in threads:
+                thread.start()
+            wait_for(lambda: waiting(cluster, name) == 3, "all to wait for the lock")
+            holder.command("COMMIT")
+            for thread in threads:
+                thread.join(60)
+        finally:
+            holder.close()
+        assert outcomes == [True] * 3
 
     def test_a_database_that_does_not_answer_is_not_waited_for(self, cluster: Cluster):
         cluster.open()

@@ -13,7 +13,8 @@ from triage.service.leadership import LED
 from triage.settings.sections.spool import SpoolSettings
 from triage.spool.cluster.address import BucketAddress, ClusterAddress
 from triage.spool.cluster.s3_probe import try_bucket
-from triage.spool.open_store import store_at
+from triage.spool.errors import SpoolError
+from triage.spool.open_store import schema_of, store_at
 from triage.spool.usage import HighWater
 
 _SETTINGS = "give each host the same settings, and start work again"
@@ -45,14 +46,19 @@ def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[
             store.oldest_waiting()  # raises for the reason
             yield warning("database", f"{name} has no tables of ours yet: the first process makes them")
             return
-        full = high_water.reached(store)
+        schema, full = schema_of(address), high_water.reached(store)
+    except SpoolError as error:
+        yield failed("database", f"{name}: {error}")
+        return
     except OSError as error:
         yield failed("database", f"{name}: {cause(error)}")
         return
     if full:
         yield failed("database", f"{name}: above spool.high_water of store.quota_bytes: C-STORE is refused")
+    elif schema.is_later:
+        yield warning("database", f"{name}: there, as {address.tenant}, {schema}")
     else:
-        yield ok("database", f"{name}: there, as {address.tenant}")
+        yield ok("database", f"{name}: there, as {address.tenant}, {schema}")
 
 
 def _check_hosts(address: ClusterAddress) -> Iterator[CheckResult]:

@@ -1,10 +1,14 @@
-"""The schema of the database: brought to this program's version by migrations, one process at a time."""
+"""The schema of the database: brought to this program's version by migrations, one process at a time.
+
+A database of a later release is used as it is, as far back as its last migration says (docs/adr/0092).
+"""
 
 from __future__ import annotations
 
 import errno
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,30 +39,117 @@ _IN_USE = (
     "(pg_dump), a long query, a person's open transaction. Nothing was changed. End that (pg_stat_activity names it), "
     "or wait for its end, and start this again"
 )
-_VERSION = f"SELECT version_num FROM {VERSION_TABLE}"
+# A schema before 0009 has no column "oldest".
+_VERSION = f"SELECT version_num, to_jsonb({VERSION_TABLE}) ->> 'oldest' FROM {VERSION_TABLE}"
+_SET_OLDEST = f"UPDATE {VERSION_TABLE} SET oldest = :oldest"
 
 
-def upgrade(address: DatabaseAddress) -> None:
-    """Apply the migrations that the database lacks, all or none, under a lock.
+@dataclass(frozen=True)
+class SchemaState:
+    """Schema of a database, and what this release would do to it.
 
-    Raises SpoolError for a schema of a later release, OSError for a database that cannot be used.
+    ``revision`` is empty without tables of ours. ``oldest``: the earliest schema whose programs may use it; empty if it
+    does not say. ``newest``: of this release. ``steps``: what is to be applied, in order, in words.
+    """
+
+    revision: str
+    oldest: str
+    newest: str
+    steps: tuple[str, ...] = ()
+
+    @property
+    def is_later(self) -> bool:
+        """True if it is of a later release."""
+        return not self.steps and self.revision != self.newest
+
+    def __str__(self) -> str:
+        """Return it in words."""
+        if self.is_later:
+            return (
+                f"schema {self.revision} of a later release, which this one (schema {self.newest}) may use: "
+                "upgrade this host, too"
+            )
+        return f"schema {self.revision or 'none'}, this release has {self.newest}"
+
+
+class Steps:
+    """The migrations that this release knows. ``folder``: of the folder ``versions`` that they are in."""
+
+    def __init__(self, folder: Path = _MIGRATIONS) -> None:
+        self.scripts = ScriptDirectory(str(folder))
+        self._known = {each.revision: each for each in self.scripts.walk_revisions()}
+        newest = self.scripts.get_current_head()
+        assert newest is not None
+        self.newest = newest
+
+    @property
+    def oldest(self) -> str:
+        """The earliest schema whose programs may use the tables of the newest one."""
+        return str(self._known[self.newest].module.oldest)
+
+    def state(self, found: tuple[str, str]) -> SchemaState:
+        """Return what is to be done with a schema, by its revision and the oldest that may use it.
+
+        Raises SpoolError for one of a later release that this one may not use.
+        """
+        revision, oldest = found
+        if revision and revision not in self._known:
+            if oldest not in self._known:
+                raise SpoolError(_too_new(revision, oldest, self.newest))
+            return SchemaState(revision, oldest, self.newest)
+        return SchemaState(revision, oldest, self.newest, self._missing(revision))
+
+    def _missing(self, revision: str) -> tuple[str, ...]:
+        """Return the steps from ``revision`` on."""
+        lacking = list(self.scripts.iterate_revisions(self.newest, revision or "base"))
+        return tuple(f"{each.revision}: {each.doc}" for each in reversed(lacking))
+
+
+def _too_new(revision: str, oldest: str, newest: str) -> str:
+    bound = f", for programs that know schema {oldest}" if oldest else ""
+    return (
+        f"the database has schema {revision} of a later release{bound}; this one has {newest}: "
+        "run the release that made it, or a newer one"
+    )
+
+
+def upgrade(address: DatabaseAddress, steps: Steps | None = None) -> None:
+    """Apply the migrations that the database lacks, all or none, under a lock. ``steps``: of this release by default.
+
+    Raises SpoolError for a schema of a later release that this one may not use, OSError for a database that cannot be
+    used.
     """
     try:
         with session_arguments(address) as arguments:
             # A database that does not answer is given up; one that is asked to change a large table takes its time.
             arguments["sock"].settimeout(address.statement_timeout_s + _ANSWER_S)
-            _in_session(arguments, min(_WAIT_S, address.statement_timeout_s))
+            with _engine(arguments).connect() as connection:
+                wait_s = min(_WAIT_S, address.statement_timeout_s)
+                _upgrade(connection, steps or Steps(), wait_s, lambda: arguments["sock"].settimeout(None))
     except (SQLAlchemyError, *DRIVER_ERRORS) as error:
         raise _failed(error, address.name) from error
 
 
-def _in_session(arguments: dict[str, Any], wait_s: float) -> None:
-    """Upgrade by one session, whose socket waits for as long as it takes once there is something to do."""
-    engine = sqlalchemy.create_engine(
+def schema_state(address: DatabaseAddress) -> SchemaState:
+    """Return the schema that the database has, and change nothing.
+
+    Raises SpoolError for a schema of a later release that this one may not use, OSError for a database that cannot be
+    used.
+    """
+    try:
+        with session_arguments(address) as arguments:
+            arguments["sock"].settimeout(address.statement_timeout_s + _ANSWER_S)
+            with _engine(arguments).begin() as connection:
+                return Steps().state(_version(connection))
+    except (SQLAlchemyError, *DRIVER_ERRORS) as error:
+        raise _failed(error, address.name) from error
+
+
+def _engine(arguments: dict[str, Any]) -> sqlalchemy.Engine:
+    """Return an engine of one session."""
+    return sqlalchemy.create_engine(
         "postgresql+pg8000://", creator=lambda: dbapi.connect(**arguments), poolclass=NullPool
     )
-    with engine.begin() as connection:
-        _upgrade(connection, wait_s, lambda: arguments["sock"].settimeout(None))
 
 
 def _failed(error: Exception, name: str) -> OSError:
@@ -69,23 +160,21 @@ def _failed(error: Exception, name: str) -> OSError:
     return as_os_error(found, name)
 
 
-def _upgrade(connection: sqlalchemy.Connection, wait_s: float, be_patient: Callable[[], None]) -> None:
-    scripts, newest = _scripts()
-    before = _version(connection)
-    if before == newest:  # a role that may not change tables can use them
-        return
-    be_patient()
-    _locked(connection, wait_s)
-    before = _version(connection)
-    known = {script.revision for script in scripts.walk_revisions()}
-    if before and before not in known:
-        raise SpoolError(
-            f"the database has schema {before} of a later release, this one has {newest}: "
-            "run the release that made it, or a newer one"
-        )
-    if before != newest:
-        _apply(connection, scripts)
-        logger.info("the schema of the database was %s and is %s now", before or "empty", newest)
+def _upgrade(connection: sqlalchemy.Connection, steps: Steps, wait_s: float, be_patient: Callable[[], None]) -> None:
+    # A look of its own: while we wait for another process's steps, nothing of ours is in their way.
+    with connection.begin():
+        before = steps.state(_version(connection))
+    if before.steps:  # else a role that may not change tables can use them
+        be_patient()
+        with connection.begin():
+            _locked(connection, wait_s)
+            before = steps.state(_version(connection))
+            if before.steps:
+                _apply(connection, steps)
+    if before.steps:
+        logger.info("the schema of the database was %s and is %s now", before.revision or "empty", steps.newest)
+    if before.is_later:
+        logger.warning("the database has %s", before)
 
 
 def _locked(connection: sqlalchemy.Connection, wait_s: float) -> None:
@@ -98,22 +187,17 @@ def _locked(connection: sqlalchemy.Connection, wait_s: float) -> None:
     connection.execute(sqlalchemy.text(f"SET LOCAL lock_timeout TO {max(int(wait_s * 1000), 1)}"))
 
 
-def _apply(connection: sqlalchemy.Connection, scripts: ScriptDirectory) -> None:
-    context = EnvironmentContext(Config(), scripts, fn=lambda now, _: scripts._upgrade_revs("head", now))
+def _apply(connection: sqlalchemy.Connection, steps: Steps) -> None:
+    context = EnvironmentContext(Config(), steps.scripts, fn=lambda now, _: steps.scripts._upgrade_revs("head", now))
     with context:
         context.configure(connection=connection, version_table=VERSION_TABLE)
         context.run_migrations()
+    connection.execute(sqlalchemy.text(_SET_OLDEST), {"oldest": steps.oldest})
 
 
-def _scripts() -> tuple[ScriptDirectory, str]:
-    scripts = ScriptDirectory(str(_MIGRATIONS))
-    newest = scripts.get_current_head()
-    assert newest is not None
-    return scripts, newest
-
-
-def _version(connection: sqlalchemy.Connection) -> str:
-    """Return the version of the schema; empty for a database without one."""
-    there = connection.execute(sqlalchemy.text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar()
-    found = connection.execute(sqlalchemy.text(_VERSION)).scalar() if there else None
-    return str(found or "")
+def _version(connection: sqlalchemy.Connection) -> tuple[str, str]:
+    """Return the version of the schema and the oldest that may use it; empty for a database that does not say."""
+    if connection.execute(sqlalchemy.text(f"SELECT to_regclass('{VERSION_TABLE}')")).scalar() is None:
+        return "", ""
+    found = connection.execute(sqlalchemy.text(_VERSION)).one_or_none()
+    return ("", "") if found is None else (str(found[0]), str(found[1] or ""))
