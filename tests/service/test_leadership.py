@@ -12,6 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from triage.errors import EXIT_LEAD_LOST
+from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service.leadership import Leadership
 from triage.settings.sections.store import StoreSettings
@@ -69,41 +70,66 @@ def by_a_clock(place: Place, kind: Any = "postgres+s3") -> tuple[Leadership, Mom
     return Leadership("sweep", settings, spool, cast(StopSignal, moments), CollectorRegistry(), moments), moments
 
 
-def test_a_leader_gives_way_when_it_was_unable_for_a_lease_and_lets_others_go_first() -> None:
+def test_a_leader_gives_way_when_its_work_failed_for_a_lease_and_lets_others_go_first() -> None:
     place = Place()
     ours, moments = by_a_clock(place)
+    work = ProgressWatch("sweeping", 60.0, moments)
     with ours.taken():
-        assert not ours.gives_way(unable=True)
-        moments.now += 9
-        assert not ours.gives_way(unable=True)
-        moments.now += 1
-        assert ours.gives_way(unable=True) and ours.gives_way(unable=False)
+        for _ in range(2):
+            work.failed("Redis does not answer")
+            assert not ours.gives_way(work)
+            moments.now += 5
+        moments.now += 90  # what is being tried is no failure
+        assert not ours.gives_way(work)
+        work.failed("Redis does not answer")
+        assert ours.gives_way(work) and ours.gives_way()
     assert not place.held and ours.goes_on and not moments.waited
     with ours.taken():
         assert place.held and moments.waited == [10.0]
-        assert not ours.gives_way(unable=True)
+        work.begin()
+        work.failed("Redis does not answer")
+        assert not ours.gives_way(work)
     ours.exit_if_lost()
 
 
-def test_a_leader_that_works_now_and_then_or_has_no_database_does_not_give_way() -> None:
+def test_a_leader_that_works_now_and_then_does_not_give_way() -> None:
+    ours, moments = by_a_clock(Place())
+    work = ProgressWatch("sweeping", 60.0, moments)
+    with ours.taken():
+        for _ in range(5):
+            work.failed("Redis does not answer")
+            moments.now += 9
+            work.failed("Redis does not answer")
+            assert not ours.gives_way(work)
+            work.made()
+            moments.now += 9
+
+
+def test_a_leader_without_its_database_does_not_give_way_and_what_failed_meanwhile_does_not_count() -> None:
     place = Place()
     ours, moments = by_a_clock(place)
+    work = ProgressWatch("sweeping", 60.0, moments)
     with ours.taken():
-        for number in range(20):
-            moments.now += 9
-            assert not ours.gives_way(unable=number % 2 == 0)
         place.is_certain = False
         for _ in range(5):
+            work.failed("the database does not answer")
+            assert not ours.gives_way(work)
             moments.now += 9
-            assert not ours.gives_way(unable=True)
+        place.is_certain = True
+        assert not ours.gives_way(work)
+        moments.now += 1
+        work.failed("Redis does not answer")
+        assert ours.gives_way(work)
 
 
 def test_with_files_no_one_gives_way() -> None:
     ours, moments = by_a_clock(Place(), "files")
+    work = ProgressWatch("sweeping", 60.0, moments)
     with ours.taken():
         for _ in range(5):
+            work.failed("Redis does not answer")
             moments.now += 9
-            assert not ours.gives_way(unable=True)
+            assert not ours.gives_way(work)
 
 
 def test_who_has_lost_its_place_or_stops_does_not_go_on(stopping: StopSignal) -> None:

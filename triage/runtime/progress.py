@@ -19,19 +19,25 @@ class ProgressWatch:
     clock: Callable[[], float] = time.monotonic
     _last: float | None = None
     _why: str = ""
+    _failed: tuple[float, float] | None = None
 
     def made(self) -> None:
         """Record progress: work was done, or there was none and everything that it needs has responded."""
-        self._last, self._why = self.clock(), ""
+        self._last, self._why, self._failed = self.clock(), "", None
 
     def failed(self, why: str) -> None:
         """Record that the work cannot go on for now; ``why`` is for people."""
-        self._why = why
+        now, before = self.clock(), self._failed
+        self._why, self._failed = why, (before[0] if before else now, now)
+
+    def begin(self) -> None:
+        """Forget what was before: work begins anew."""
+        self._last, self._why, self._failed = None, "", None
 
     @property
-    def fails(self) -> bool:
-        """True if the work could not go on at the last try."""
-        return bool(self._why)
+    def failures(self) -> tuple[float, float] | None:
+        """When the first and the last try failed since something went well; None if none has."""
+        return self._failed
 
     def ready(self) -> tuple[bool, str]:
         """Return True if the process does its work now, and its activity, or the reason why not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -61,23 +61,27 @@ def deliver(settings: Settings, spool: Store) -> None:
 
         def ended() -> bool:
             """Return whether to stop, or to leave it to another host: what one destination cannot read, none can."""
-            return stopping.received or leadership.gives_way(unable=any(each.fails for each in progress.values()))
+            return stopping.received or leadership.gives_way(*progress.values())
 
         times = (ended, stopping.wait, settings.deliver.interval_s)
         with leadership.alone_here(), _health(settings, leadership, ready):
-            is_over = _while_leading(leadership, names, lambda: run(loops, Outbox(spool), *times, progress))
+            is_over = _while_leading(leadership, names, lambda: run(loops, Outbox(spool), *times, progress), progress)
     if not is_over and leadership.goes_on:
         sys.exit(EXIT_LEAD_LOST)  # what hangs in a thread ends with the process, which is started again to stand by
     leadership.exit_if_lost()
 
 
-def _while_leading(leadership: Leadership, names: str, run_once: Callable[[], bool]) -> bool:
+def _while_leading(
+    leadership: Leadership, names: str, run_once: Callable[[], bool], progress: Mapping[str, ProgressWatch]
+) -> bool:
     """Deliver whenever this process leads. Return False if a thread is at work still."""
     while leadership.goes_on:
         with leadership.taken() as lead:
             if lead is None:
                 break
             logger.info("delivering to %s", names)
+            for each in progress.values():
+                each.begin()
             if not run_once():
                 lead.keep_until_the_end()  # what is being sent is not taken up before this process has ended
                 return False

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from math import inf
 
 from prometheus_client import CollectorRegistry
 
@@ -50,7 +51,7 @@ class Leadership:
         self._name, self._spool, self._stopping, self._registry = name, spool, stopping, registry
         self._shared = store.kind != "files"
         self._lease_s, self._look_s = store.lease_s, store.lease_s / _LOOKS
-        self._unable_since: float | None = None
+        self._uncertain_at = -inf
         self._gives_way = False
         self._standby = ProgressWatch("standing by", 3 * store.lease_s)
         self._lead: Lead | None = None
@@ -117,27 +118,30 @@ class Leadership:
         """True until this process has to stop or has lost its place: till then it may lead, or stand by, once more."""
         return not self._stopping.received and not self._was_lost
 
-    def gives_way(self, *, unable: bool) -> bool:
-        """Return True once this process has led for as long as a lease lasts and was unable to work all the time.
+    def gives_way(self, *work: ProgressWatch) -> bool:
+        """Return True once this process leads and a part of its work has failed at each try for as long as a lease.
 
         What it lacks another host may have: end the block of ``taken``, and enter it again to stand by. With files
-        there is no other host, and without the database none can lead. Ask again and again; several threads may.
+        there is no other host, and without the database none can lead. What is being tried is no failure, however long
+        it takes. Ask again and again; several threads may.
         """
         if not self._shared or self._gives_way:
             return self._gives_way
-        since, now = self._unable_since, self._clock()
-        if not (unable and self.leads):
-            self._unable_since = None
-        elif since is None:
-            self._unable_since = now
-        elif now - since >= self._lease_s:
+        if not self.leads:
+            self._uncertain_at = self._clock()
+        elif any(self._has_failed(each.failures) for each in work):
             logger.warning("%s: cannot work on this host: it stands by, for another one to lead", self._name)
             self._gives_way = True
         return self._gives_way
 
+    def _has_failed(self, failures: tuple[float, float] | None) -> bool:
+        if failures is None:
+            return False
+        first, last = failures
+        return last - max(first, self._uncertain_at) >= self._lease_s
+
     def _stand_aside(self) -> None:
         """Let others take the place that this process has given back: it looks again after a lease."""
-        self._unable_since = None
         if self._gives_way:
             self._gives_way, self._leader = False, None
             self._standby.made()

@@ -69,7 +69,8 @@ def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
             with leadership.taken(parts.remove_old) as lead, ExitStack() as meanwhile:
                 if lead is not None:
                     meanwhile.enter_context(canaries()())
-                    while not (stopping.received or leadership.gives_way(unable=progress.fails)):
+                    progress.begin()
+                    while not (stopping.received or leadership.gives_way(progress)):
                         sweep_and_export()
                         stopping.wait(settings.sweep.interval_s)
     leadership.exit_if_lost()
