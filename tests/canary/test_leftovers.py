@@ -65,11 +65,11 @@ def everything_that_can_be_left(spool: Spool) -> Spool:
     buried = stored(spool, time.time() + 1)
     partition.bury(buried, {"error": "broken"})  # given up
     built(partition, a_study(partition, "pacs"))  # built, not sent
-    dead = built(partition, a_study(partition, "pacs"))
-    dead.bury(dead.waiting("pacs")[0], "refused", time.time())  # refused for good
-    dead.bury_mark(a_study(partition, "pacs"), "pacs", "cannot be built")
+    outbox = built(partition, a_study(partition, "pacs"))
+    outbox.dead.bury(outbox.waiting("pacs")[0], "refused", time.time())  # refused for good
+    outbox.dead.bury_study(a_study(partition, "pacs"), "pacs", "cannot be built")
     a_study(partition, "pacs")  # decided, not built
-    dead.set_pause("pacs", 3, 9e9, "no answer")
+    outbox.set_pause("pacs", 3, 9e9, "no answer")
     partition.new_part().write_bytes(b"half")
     return partition
 

@@ -22,6 +22,7 @@ from release.systemd_units import units
 from release.wheel_contents import read_wheel
 from tests.release.conftest import ROOT
 from tests.support.installed_wheels import bare_environment, needed
+from tests.support.unpacking import unpack
 from triage.model.card import CARD, load_card
 
 
@@ -76,8 +77,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     secret, public = work / "key", work / "key.pub"
     subprocess.run(["minisign", "-G", "-W", "-f", "-s", secret, "-p", public], check=True, stdout=subprocess.DEVNULL)
     archive = build_bundle(ROOT, work / "out", pins, work / "wheelhouse", secret)
-    with tarfile.open(archive) as packed:
-        packed.extractall(work / "unpacked", filter="data")
+    unpack(archive, work / "unpacked", rule="data")
     (folder,) = (work / "unpacked").iterdir()
     return Bundle(archive, folder, pins, work / "wheelhouse", secret, public)
 

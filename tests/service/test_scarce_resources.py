@@ -77,7 +77,7 @@ def test_few_descriptors(tmp_path: Path, models: Path, limit: int, too_few: bool
 
 def test_little_memory(tmp_path: Path, models: Path) -> None:
     """An address space in which an image of 64 megapixels has no room."""
-    with Service(tmp_path / "service", models, limits="ulimit -v 1300000", worker_tries=1) as service:
+    with Service(tmp_path / "service", models, limits="ulimit -v 1000000", worker_tries=1) as service:
         small, large, again = a_chest(SMALL), a_chest(LARGE), a_chest(SMALL + 1)
         assert store(service.dicom_port, small, large, again) == [0x0000] * 3
         studies = [str(each.StudyInstanceUID) for each in (small, large, again)]

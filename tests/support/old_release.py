@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import tarfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from typing import Any
 
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
+from tests.support.unpacking import unpack
 from triage.delivery.outbox import Outbox
 from triage.spool.spool import Spool
 
@@ -64,8 +64,7 @@ class OldInstallation:
 
 def unpacked(folder: Path) -> OldInstallation:
     """The installation in ``folder``, as if its release had been killed just now."""
-    with tarfile.open(ARCHIVE) as tar:
-        tar.extractall(folder, filter="tar")  # modes as they were: a spool that others can read is refused
+    unpack(ARCHIVE, folder, rule="tar")  # modes as they were: a spool that others can read is refused
     old = OldInstallation(folder, json.loads((folder / "contents.json").read_bytes()))
     later_s = time.time() - old.about["made_at"]
     for path in sorted((folder / "spool" / "reports").iterdir()):

@@ -1,4 +1,4 @@
-"""Where the messages to be delivered lie, as entries of the store: no state in memory is needed to go on.
+"""Places of the messages to be delivered, as entries of the store: no state in memory is needed to go on.
 
     marks/<destination>/<study>           the study has a decision that this destination has not been told of
     outbox/<destination>/<due>+<tries>+<number>+<study>+<revision>

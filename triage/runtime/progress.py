@@ -36,7 +36,7 @@ class ProgressWatch:
 
     @property
     def failures(self) -> tuple[float, float] | None:
-        """When the first and the last try failed since something went well; None if none has."""
+        """The times of the first and the last try that failed since something went well; None if none has."""
         return self._failed
 
     def ready(self) -> tuple[bool, str]:
