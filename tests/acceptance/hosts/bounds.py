@@ -75,9 +75,13 @@ class Look:
 Period = tuple[float, float]
 
 
-def leader_s(period: Period, cuts: Iterable[WayCut]) -> float:
-    """Return the bound of a time without a leader: that which began while a host had lost its way may be longer."""
-    return UNABLE_S if any(each.since <= period[0] <= each.until for each in cuts) else LEADER_S
+def leader_s(period: Period, cuts: Iterable[WayCut], events: Iterable[Outage] = ()) -> float:
+    """Return the bound of a time without a leader: that which began while a host had lost its way may be longer.
+
+    Each event that happens meanwhile may hit the process that has just taken the lead: it is waited for once more.
+    """
+    first = UNABLE_S if any(each.since <= period[0] <= each.until for each in cuts) else LEADER_S
+    return first + LEADER_S * sum(period[0] < each.since < period[1] for each in events)
 
 
 def longest_outside(period: Period, outages: Iterable[Outage]) -> float:

@@ -68,6 +68,10 @@ def test_a_leader_that_has_lost_its_way_alone_may_try_for_a_lease_more() -> None
     assert leader_s((90.0, 130.0), [cut]) == leader_s((141.0, 150.0), [cut]) == LEADER_S
 
 
+def test_a_fault_meanwhile_may_hit_the_new_leader() -> None:
+    assert leader_s((100.0, 130.0), [], [_outage(90, 95), _outage(120, 121), _outage(131, 140)]) == 2 * LEADER_S
+
+
 def test_an_outage_of_another_engine_excuses_nothing() -> None:
     of_redis = Outage(frozenset({REDIS}), 0, 100)
     assert of_engines([of_redis], {DATABASE, REDIS}) == [of_redis]
