@@ -56,6 +56,18 @@ class AwayBucket(FileBucket):
 
 
 @dataclass(frozen=True)
+class StartingBucket(FileBucket):
+    """Knows its keys, and can give the bytes of none, or of all but those in ``lost``."""
+
+    lost: tuple[str, ...] | None = None
+
+    def open(self, key: str) -> BinaryIO:
+        if self.lost is None or key in self.lost:
+            raise OSError(errno.EIO, "the volume is not there")
+        return super().open(key)
+
+
+@dataclass(frozen=True)
 class RefusingBucket(FileBucket):
     """Fails at every PUT and DELETE by a number of the system's, and notes the keys that it was to delete."""
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.spool.test_store_contract import CONTENT, A, receive, tag
+from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
-from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket, RefusingBucket
+from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket, RefusingBucket, StartingBucket
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.removal import Removal
 
@@ -22,6 +22,16 @@ from triage.spool.cluster.removal import Removal
 def test_a_bucket_that_refuses_is_told_from_an_object_that_is_not_there(cluster: Cluster):
     assert cluster.open().gives_objects()
     assert not cluster.open(AwayBucket(cluster.bucket.folder)).gives_objects()
+
+
+def test_a_bucket_that_knows_its_keys_and_gives_no_bytes_is_told_from_one_lost_object(cluster: Cluster):
+    store, folder = cluster.open(), cluster.bucket.folder
+    receive(store, A)
+    assert cluster.open(StartingBucket(folder)).gives_objects()  # the one there is may be the one that is lost
+    receive(store, B)
+    assert not cluster.open(StartingBucket(folder)).gives_objects()
+    stored = store.stored_object(A)
+    assert stored is not None and cluster.open(StartingBucket(folder, lost=(stored.key,))).gives_objects()
 
 
 def killed_at(cluster: Cluster, step: str, act: Callable[[ClusterStore], object]) -> None:

@@ -47,6 +47,10 @@ AND (study_uid, sop_uid, digest) > (:study, :sop, :digest)
 ORDER BY study_uid, sop_uid, digest LIMIT CAST(:page AS int)
 """
 _OF_STUDY = f"SELECT study_uid, sop_uid, digest FROM object WHERE {_HERE} AND study_uid = :study"
+_SOME = f"""
+(SELECT key FROM object WHERE {_HERE} ORDER BY study_uid LIMIT 2)
+UNION (SELECT key FROM object WHERE {_HERE} ORDER BY study_uid DESC LIMIT 2)
+"""
 _DROP = f"DELETE FROM object WHERE {_HERE} AND state <> 'filed'"
 _DROP_DEAD = f"""
 DELETE FROM object WHERE {_HERE} AND state = 'dead' AND received < to_timestamp(CAST(:before AS float8))
@@ -139,8 +143,29 @@ class ObjectRows(Rows):
         return None
 
     def gives_objects(self) -> bool:
-        """Return whether the bucket answers a question about a key that it does not have. Never raises."""
-        return not self._why_no_objects()
+        """Return whether the bucket answers about a key that it does not have, and gives some object. Never raises.
+
+        A store that has just started may know its keys before it can give their bytes. One object alone says nothing:
+        it may be the one that is lost.
+        """
+        return not self._why_no_objects() and self._some_can_be_read()
+
+    def _some_can_be_read(self) -> bool:
+        try:
+            keys = [str(key) for (key,) in self._read(_SOME)]
+        except OSError:
+            return False
+        return len(keys) < 2 or any(self._can_be_read(key) for key in keys)
+
+    def _can_be_read(self, key: str) -> bool:
+        try:
+            with self._engines.bucket.open(key) as file:
+                file.read(1)
+        except FileNotFoundError:
+            return True  # removed meanwhile: that is an answer
+        except OSError:
+            return False
+        return True
 
     def _why_no_objects(self) -> str:
         """Return why the bucket does not answer; empty if it does."""
