@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import errno
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from socket import socket
 from typing import Any
 
 import sqlalchemy
@@ -119,15 +121,9 @@ def upgrade(address: DatabaseAddress, steps: Steps | None = None) -> None:
     Raises SpoolError for a schema of a later release that this one may not use, OSError for a database that cannot be
     used.
     """
-    try:
-        with session_arguments(address) as arguments:
-            # A database that does not answer is given up; one that is asked to change a large table takes its time.
-            arguments["sock"].settimeout(address.statement_timeout_s + _ANSWER_S)
-            with _engine(arguments).connect() as connection:
-                wait_s = min(_WAIT_S, address.statement_timeout_s)
-                _upgrade(connection, steps or Steps(), wait_s, lambda: arguments["sock"].settimeout(None))
-    except (SQLAlchemyError, *DRIVER_ERRORS) as error:
-        raise _failed(error, address.name) from error
+    with _session(address) as (engine, sock), engine.connect() as connection:
+        wait_s = min(_WAIT_S, address.statement_timeout_s)
+        _upgrade(connection, steps or Steps(), wait_s, lambda: sock.settimeout(None))
 
 
 def schema_state(address: DatabaseAddress) -> SchemaState:
@@ -136,11 +132,20 @@ def schema_state(address: DatabaseAddress) -> SchemaState:
     Raises SpoolError for a schema of a later release that this one may not use, OSError for a database that cannot be
     used.
     """
+    with _session(address) as (engine, _), engine.begin() as connection:
+        return Steps().state(_version(connection))
+
+
+@contextmanager
+def _session(address: DatabaseAddress) -> Iterator[tuple[sqlalchemy.Engine, socket]]:
+    """Yield an engine of one session, and its socket, which waits as long as any statement may. Raises OSError.
+
+    A database that does not answer is given up; one that is asked to change a large table takes its time.
+    """
     try:
         with session_arguments(address) as arguments:
             arguments["sock"].settimeout(address.statement_timeout_s + _ANSWER_S)
-            with _engine(arguments).begin() as connection:
-                return Steps().state(_version(connection))
+            yield _engine(arguments), arguments["sock"]
     except (SQLAlchemyError, *DRIVER_ERRORS) as error:
         raise _failed(error, address.name) from error
 
