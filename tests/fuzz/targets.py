@@ -39,7 +39,8 @@ from tests.support.proxy_headers import header as header_of_proxy
 from triage.dicom.association_request import MalformedRequestError, read_request
 from triage.dicom.byte_source import MemorySource
 from triage.dicom.data_set import read_header, survey_file
-from triage.dicom.header_scan import read_identity, read_pixel_count
+from triage.dicom.file_meta import read_file_meta
+from triage.dicom.header_scan import read_identity, read_work
 from triage.dicom.part10 import Receipt, header
 from triage.dicom.peer_address import plain
 from triage.dicom.proxy_header import FIXED_LENGTH, HeaderFault, parse, rest_length
@@ -278,9 +279,10 @@ def header_scan(data: bytes) -> None:
     """Listener, worker and delivery read a data set, none of them raises, and they agree on which object it is."""
     syntax = SYNTAXES[data[0] % len(SYNTAXES)] if data else ExplicitVRLittleEndian
     identity = read_identity(BytesIO(data[1:]), syntax)
-    read_pixel_count(BytesIO(data[1:]), syntax)
     file = header(identity.sop_class_uid, identity.sop_instance_uid, syntax, RECEIPT) + data[1:]
-    found = survey_file(MemorySource(file))
+    source = MemorySource(file)
+    read_work(source, read_file_meta(source))
+    found = survey_file(source)
     assert found is None or found.elements is not None
     opened = open_dicom(file)
     if isinstance(opened, Rejected) or not identity.sop_instance_uid:

@@ -26,6 +26,7 @@ from triage.dicom.byte_source import ByteSource, InflatedSource, MemorySource, O
 from triage.dicom.element_walk import Walk
 from triage.dicom.elements import LONG_VRS, NO_TAG, PIXEL_DATA, SEQUENCES, Element, ElementState, SequenceItem
 from triage.dicom.fault import Fault, Kind
+from triage.dicom.file_meta import read_file_meta
 
 _LARGE = 4096  # bytes of a value that only the decoding of pixels needs
 _UNCOMPRESSED = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -117,7 +118,8 @@ class Survey:
 
 def survey_file(file: ByteSource) -> Survey | None:
     """Walk over a DICOM file, or a data set without File Meta Information; None if neither begins there."""
-    at, syntax = behind_the_head(file)
+    meta = read_file_meta(file)
+    at, syntax = meta.end, meta.transfer_syntax_uid
     first = file.read(at, 8)
     if len(first) < 8:
         return None
@@ -242,20 +244,6 @@ class _Views(BytesIO):
         at = self.tell()
         self.seek(at + size)
         return self._view[at : at + size]  # type: ignore[return-value]  # what pydicom decodes may be one
-
-
-def behind_the_head(file: ByteSource) -> tuple[int, str]:
-    """Return the position behind preamble and File Meta Information (PS3.10 7.1), and its Transfer Syntax UID."""
-    at, syntax, before = 132 if file.read(128, 4) == b"DICM" else 0, "", b""
-    while (head := file.read(at, 12))[:2] == b"\x02\0" and len(head) >= 8 and head[3:1:-1] > before:
-        before = head[3:1:-1]
-        length, value_at = int.from_bytes(head[6:8], "little"), at + 8
-        if head[4:6] in LONG_VRS:
-            length, value_at = int.from_bytes(head[8:12], "little"), at + 12
-        if head[2:4] == b"\x10\0":
-            syntax = file.read(value_at, min(length, 64)).decode("latin-1").strip("\0 ")
-        at = value_at + length
-    return at, syntax
 
 
 def _head(transfer_syntax_uid: str) -> bytes:

@@ -1,4 +1,4 @@
-"""UIDs and dates of a data set, read from its first elements, without its pixels.
+"""UIDs, dates, size and order of a data set, read from its first elements, without its pixels.
 
 In constant memory, except for the inflated part of a deflated data set. pydicom would decode as it reads (and warn,
 which is not thread-safe), would inflate a deflated data set whole, and would keep all items of a sequence.
@@ -13,6 +13,7 @@ from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, Imp
 
 from triage.dicom.byte_source import ByteSource, InflatedSource, OpenFileSource
 from triage.dicom.element_walk import Walk
+from triage.dicom.file_meta import FileMeta
 
 _WANTED = {0x00080016: "sop_class_uid", 0x00080018: "sop_instance_uid", 0x0020000D: "study_instance_uid"}
 _DATES = (0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002A)
@@ -33,13 +34,25 @@ class ScannedIdentity:
     dates: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ScannedWork:
+    """Pixels of a data set (Rows times Columns times Samples per Pixel, 0 if they are absent), and how urgent it is.
+
+    ``order_priority``: Requested Procedure Priority; empty if it is absent.
+    """
+
+    pixels: int = 0
+    order_priority: str = ""
+
+
 def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdentity:
     """Read the identity of the data set at the file's position, as far as it can be read. Raises OSError.
 
     Where the elements are not in order, all are read until the three UIDs are known. Of an element that is there twice
     the first one counts, here and in the worker.
     """
-    source, walk = _walk(data_set, transfer_syntax_uid)
+    start = data_set.tell()
+    source, walk = _walk(OpenFileSource(data_set, start), start, transfer_syntax_uid)
     uids: dict[str, str] = {}
     dates: list[str] = []
     for tag, _, _, value_at, end, *_ in walk.elements():
@@ -52,36 +65,23 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdenti
     return ScannedIdentity(**uids, dates=tuple(dates))
 
 
-def read_pixel_count(data_set: BinaryIO, transfer_syntax_uid: str) -> int:
-    """Read Rows times Columns times Samples per Pixel of the data set at the file's position; 0 if they are absent.
-
-    Raises OSError.
-    """
-    source, walk = _walk(data_set, transfer_syntax_uid)
-    order: Literal["big", "little"] = "big" if transfer_syntax_uid == ExplicitVRBigEndian else "little"
-    sizes = {_SAMPLES: 1, _ROWS: 0, _COLUMNS: 0}
-    for tag, _, _, value_at, *_ in walk.elements():
-        if tag > _COLUMNS:
+def read_work(file: ByteSource, meta: FileMeta) -> ScannedWork:
+    """Read from a file how much work its data set is, and how urgent, as far as it can be read. Raises OSError."""
+    syntax = meta.transfer_syntax_uid
+    source, walk = _walk(file, meta.end, syntax)
+    order: Literal["big", "little"] = "big" if syntax == ExplicitVRBigEndian else "little"
+    sizes, priority = {_SAMPLES: 1, _ROWS: 0, _COLUMNS: 0}, ""
+    for tag, _, _, value_at, end, *_ in walk.elements():
+        if tag >= _ORDER_PRIORITY:
+            if tag == _ORDER_PRIORITY and end - value_at <= 64:
+                priority = source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
             break
         if tag in sizes:
             sizes[tag] = int.from_bytes(source.read(value_at, 2), order)
-    return sizes[_ROWS] * sizes[_COLUMNS] * sizes[_SAMPLES]
+    return ScannedWork(sizes[_ROWS] * sizes[_COLUMNS] * sizes[_SAMPLES], priority)
 
 
-def read_order_priority(data_set: BinaryIO, transfer_syntax_uid: str) -> str:
-    """Read Requested Procedure Priority of the data set at the file's position; empty if absent. Raises OSError."""
-    source, walk = _walk(data_set, transfer_syntax_uid)
-    for tag, _, _, value_at, end, *_ in walk.elements():
-        if tag == _ORDER_PRIORITY and end - value_at <= 64:
-            return source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
-        if tag > _ORDER_PRIORITY:
-            break
-    return ""
-
-
-def _walk(data_set: BinaryIO, transfer_syntax_uid: str) -> tuple[ByteSource, Walk]:
-    start = data_set.tell()
-    source: ByteSource = OpenFileSource(data_set, start)
+def _walk(source: ByteSource, start: int, transfer_syntax_uid: str) -> tuple[ByteSource, Walk]:
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         source, start = InflatedSource(source, start, _MOST_INFLATED), 0
     walk = Walk(

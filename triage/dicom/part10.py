@@ -7,19 +7,11 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable
 from dataclasses import dataclass
-from io import BytesIO
 from struct import error, pack, unpack_from
-from typing import BinaryIO
 
-from pydicom import dcmread
-from pydicom.dataset import FileMetaDataset
-from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset, read_preamble
-from pydicom.tag import BaseTag
-
-from triage.dicom.byte_source import Openable
+from triage.dicom.byte_source import ByteSource, MemorySource, Openable, OpenFileSource
+from triage.dicom.file_meta import TRANSFER_SYNTAX, FileMeta, read_file_meta
 from triage.dicom.uid import InvalidUIDError, valid_uid
 
 logger = logging.getLogger(__name__)
@@ -28,6 +20,7 @@ IMPLEMENTATION_CLASS_UID = "2.25.233871496107349253487155913902563840772"
 IMPLEMENTATION_VERSION_NAME = "CXR_TRIAGE"
 
 _META_GROUP = 0x0002
+_SOP_CLASS, _SOP_INSTANCE, _SOURCE_AE_TITLE, _RECEIPT = 0x0002, 0x0003, 0x0016, 0x0102
 _LENGTH_AT = 140
 """Where the value of (0002,0000), the group's length, is in a file: behind preamble, DICM, tag, VR and length."""
 
@@ -64,14 +57,14 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
     elements = b"".join(
         (
             _element(0x0001, "OB", b"\x00\x01"),
-            _element(0x0002, "UI", _uid(sop_class_uid)),
-            _element(0x0003, "UI", _uid(sop_instance_uid)),
-            _element(0x0010, "UI", _uid(transfer_syntax_uid)),
+            _element(_SOP_CLASS, "UI", _uid(sop_class_uid)),
+            _element(_SOP_INSTANCE, "UI", _uid(sop_instance_uid)),
+            _element(TRANSFER_SYNTAX, "UI", _uid(transfer_syntax_uid)),
             _element(0x0012, "UI", _uid(IMPLEMENTATION_CLASS_UID)),
             _element(0x0013, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
-            _element(0x0016, "AE", receipt.calling_ae_title.encode("ascii", "replace")[:16]),
+            _element(_SOURCE_AE_TITLE, "AE", receipt.calling_ae_title.encode("ascii", "replace")[:16]),
             _element(0x0100, "UI", _uid(IMPLEMENTATION_CLASS_UID)),
-            _element(0x0102, "OB", json.dumps(record).encode("ascii")),
+            _element(_RECEIPT, "OB", json.dumps(record).encode("ascii")),
         )
     )
     return bytes(128) + b"DICM" + _element(0x0000, "UL", pack("<L", len(elements))) + elements
@@ -79,23 +72,32 @@ def header(sop_class_uid: str, sop_instance_uid: str, transfer_syntax_uid: str, 
 
 def read_receipt(stored: Openable) -> Receipt:
     """Read the receipt in a file's File Meta Information; an empty one where it has none."""
-    return _read(lambda: stored.open("rb"), stored.name)
+    try:
+        with stored.open("rb") as file:
+            return _receipt_in(OpenFileSource(file), stored.name)
+    except OSError as failure:
+        _log_without(stored.name, failure)
+        return Receipt()
 
 
 def receipt_in(data: bytes, name: str) -> Receipt:
     """Return the receipt in the bytes of the file ``name``; an empty one where they have none."""
-    return _read(lambda: BytesIO(data), name)
+    return _receipt_in(MemorySource(data), name)
 
 
-def _read(opened: Callable[[], BinaryIO], name: str) -> Receipt:
+def _receipt_in(file: ByteSource, name: str) -> Receipt:
     try:
-        with opened() as file:
-            read_preamble(file, force=False)
-            meta = read_dataset(file, is_implicit_VR=False, is_little_endian=True, stop_when=_is_behind_meta)
-        return _receipt(FileMetaDataset(meta))
-    except (OSError, InvalidDicomError, ValueError, AttributeError) as error:
-        logger.warning("%s: no receipt can be read from it: %s", name, error)
+        meta = read_file_meta(file)
+        if not meta.is_file:
+            raise ValueError("it is no DICOM file")
+        return receipt_of(meta)
+    except (ValueError, AttributeError) as failure:
+        _log_without(name, failure)
         return Receipt()
+
+
+def _log_without(name: str, failure: Exception) -> None:
+    logger.warning("%s: no receipt can be read from it: %s", name, failure)
 
 
 def data_set_in(file: bytes) -> memoryview:
@@ -107,24 +109,19 @@ def data_set_in(file: bytes) -> memoryview:
     return memoryview(file)[_LENGTH_AT + 4 + length :]
 
 
-def parse_receipt(head: bytes) -> Receipt:
-    """Return the receipt in the bytes before a data set. Raises what pydicom and json raise for other bytes."""
-    return _receipt(dcmread(BytesIO(head), force=True).file_meta)
+def receipt_of(meta: FileMeta) -> Receipt:
+    """Return the receipt in File Meta Information. Raises ValueError and AttributeError where it holds something else.
 
-
-def _is_behind_meta(tag: BaseTag, vr: str | None, length: int) -> bool:
-    return tag.group != _META_GROUP
-
-
-def _receipt(meta: FileMetaDataset) -> Receipt:
-    record = json.loads(meta.get("PrivateInformation", b"{}").rstrip(b"\0 "))
+    Without a receipt of ours there are AE title and UIDs that the file states.
+    """
+    record = json.loads(meta.values.get(_RECEIPT, b"{}").rstrip(b"\0 "))
     return Receipt(
         received_at=record.get("received_at"),
-        calling_ae_title=str(record.get("calling_ae_title") or meta.get("SourceApplicationEntityTitle", "")),
+        calling_ae_title=str(record.get("calling_ae_title") or meta.text(_SOURCE_AE_TITLE)),
         called_ae_title=str(record.get("called_ae_title", "")),
         peer=str(record.get("peer", "")),
-        transfer_syntax_uid=str(meta.get("TransferSyntaxUID", "")),
-        sop_class_uid=str(meta.get("MediaStorageSOPClassUID", "")),
+        transfer_syntax_uid=meta.transfer_syntax_uid,
+        sop_class_uid=meta.text(_SOP_CLASS),
         association=str(record.get("association", "")),
     )
 

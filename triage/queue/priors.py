@@ -8,17 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import islice
-from struct import unpack
 
 from triage.decision.decide import is_old
+from triage.dicom.byte_source import OpenFileSource
+from triage.dicom.file_meta import read_file_meta
 from triage.dicom.header_scan import read_identity
-from triage.dicom.part10 import read_receipt
+from triage.dicom.part10 import receipt_of
 from triage.radiograph.attributes import latest_date
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import was_scored_again
 from triage.spool.store import Store
-
-_META_AT, _AFTER_GROUP_LENGTH = 132, 144
 
 
 def is_prior(spool: Store, instance: ReceivedInstance, after_days: float) -> bool:
@@ -32,12 +31,11 @@ def is_prior(spool: Store, instance: ReceivedInstance, after_days: float) -> boo
         return False
     stored = spool.waiting_object(instance)
     try:
-        receipt = read_receipt(stored)
         with stored.open("rb") as file:
-            head = file.read(_AFTER_GROUP_LENGTH)
-            file.seek(_AFTER_GROUP_LENGTH + unpack("<L", head[-4:])[0])
-            dates = read_identity(file, receipt.transfer_syntax_uid).dates
-        return is_old(latest_date(dates), receipt.received_at or stored.received_at(), after_days)
+            meta = read_file_meta(OpenFileSource(file))
+            file.seek(meta.end)
+            dates = read_identity(file, meta.transfer_syntax_uid).dates
+        return is_old(latest_date(dates), receipt_of(meta).received_at or stored.received_at(), after_days)
     except Exception:  # the edge: the file may hold anything; it is scored as if urgent
         return False
 

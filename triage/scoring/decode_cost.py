@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from triage.decision.types import REQUESTED_PROCEDURE_PRIORITY, Priority
 from triage.dicom.byte_source import Openable, OpenFileSource
-from triage.dicom.data_set import behind_the_head
-from triage.dicom.header_scan import read_order_priority, read_pixel_count
-from triage.dicom.part10 import parse_receipt
+from triage.dicom.file_meta import read_file_meta
+from triage.dicom.header_scan import read_work
+from triage.dicom.part10 import receipt_of
 from triage.runtime.decode_scheduler import DecodeCost
 
 _BYTES_PER_PIXEL = 24
@@ -21,15 +21,11 @@ def estimate_cost(stored: Openable) -> DecodeCost:
     try:
         with stored.open("rb") as file:
             source = OpenFileSource(file)
-            at, syntax = behind_the_head(source)
-            receipt = parse_receipt(source.read(0, at))
-            file.seek(at)
-            pixels = read_pixel_count(file, syntax)
-            file.seek(at)
-            said = read_order_priority(file, syntax).upper()
+            meta = read_file_meta(source)
+            receipt, work = receipt_of(meta), read_work(source, meta)
     except Exception:  # the edge: the file may hold anything; the child reports the error
         return DecodeCost(_BASE_BYTES)
-    decoded = pixels if pixels <= _MAX_PIXELS else 0
+    decoded = work.pixels if work.pixels <= _MAX_PIXELS else 0
     memory = _BASE_BYTES + _BYTES_PER_FILE_BYTE * source.size() + _BYTES_PER_PIXEL * decoded
-    stat = REQUESTED_PROCEDURE_PRIORITY.get(said) is Priority.HIGH
+    stat = REQUESTED_PROCEDURE_PRIORITY.get(work.order_priority.upper()) is Priority.HIGH
     return DecodeCost(memory, f"{receipt.calling_ae_title}@{receipt.peer}", stat)

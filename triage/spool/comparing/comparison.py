@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from itertools import islice
 
 from triage.dicom.byte_source import OpenFileSource
-from triage.dicom.data_set import behind_the_head
+from triage.dicom.file_meta import read_file_meta
 from triage.dicom.header_scan import read_identity
 from triage.dicom.uid import valid_uid
 from triage.spool.cluster.bucket import Bucket, ListedKey, read_checked
@@ -105,9 +105,9 @@ class StoreComparison:
         """Return the object under a key that no row names, as its header says. Raises OSError."""
         with self._bucket.open(key) as file:
             try:
-                at, syntax = behind_the_head(OpenFileSource(file))
-                file.seek(at)
-                found = read_identity(file, syntax)
+                meta = read_file_meta(OpenFileSource(file))
+                file.seek(meta.end)
+                found = read_identity(file, meta.transfer_syntax_uid)
                 study, sop = valid_uid(found.study_instance_uid), valid_uid(found.sop_instance_uid)
             except ValueError:  # no DICOM
                 return KeyIdentity()
