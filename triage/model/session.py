@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -31,6 +33,10 @@ PROBABILITY, DISTANCE = "probability", "distance"
 IMAGES_IN_A_RUN = {"CPUExecutionProvider": 1, "CUDAExecutionProvider": AT_ONCE}
 """One shape for each provider: kernels are chosen by shape and add in another order, and the score of an image must not
 depend on the number of images that came with it (docs/adr/0023)."""
+
+_RUNS_AT_ONCE = 2
+"""Runs of one image on the CPU that share the threads of a session. One alone leaves them waiting for each other at the
+end of each operator; the scores are the same (docs/adr/0095)."""
 
 _ProviderOptions = tuple[str, dict[str, str]]
 _CPU: _ProviderOptions = ("CPUExecutionProvider", {})
@@ -99,7 +105,7 @@ class ModelSession:
             folder: The model folder.
             card: Its card.
             provider: The execution provider.
-            threads: Threads of one run; 0 is one per core.
+            threads: Threads of the session; 0 is one per core.
             maps: Return activation maps too.
             limit: Time limit of one run, of as many images as the provider takes at once.
 
@@ -127,6 +133,8 @@ class ModelSession:
                 "with its CUDA libraries (pip install 'cxr-triage[gpu]') and a driver that fits, or set provider = cpu"
             )
         self._at_once = IMAGES_IN_A_RUN[self.provider]
+        at_once = min(threads or len(os.sched_getaffinity(0)), _RUNS_AT_ONCE) if provider == "cpu" else 1
+        self._runners = ThreadPoolExecutor(at_once, thread_name_prefix="run") if at_once > 1 else None
         self._deadline = RunDeadline(limit)
 
     def score(self, batch: FloatArray) -> ModelScores:
@@ -136,8 +144,9 @@ class ModelSession:
         """
         if batch.ndim != 4 or batch.shape[1:] != (1, self._size, self._size):
             raise ValueError(f"{self.card.name} takes (n, 1, {self._size}, {self._size}), not {batch.shape}")
-        pieces = [self._run(batch[start : start + self._at_once]) for start in range(0, len(batch), self._at_once)]
-        found = dict(zip(self._outputs, map(np.concatenate, zip(*pieces, strict=True)), strict=True))
+        pieces = [batch[start : start + self._at_once] for start in range(0, len(batch), self._at_once)]
+        runs = self._runners.map(self._run, pieces) if self._runners and len(pieces) > 1 else map(self._run, pieces)
+        found = dict(zip(self._outputs, map(np.concatenate, zip(*runs, strict=True)), strict=True))
         maps = found.get(MAP)
         return ModelScores(
             found[PROBABILITY].reshape(len(batch), -1),
