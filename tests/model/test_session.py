@@ -56,12 +56,43 @@ def test_a_score_is_exactly_the_same_with_whatever_came_with_it(tmp_path: Path, 
     """A product of a row and a matrix is added up in another order than one of two rows."""
     card = write_model(tmp_path, "tiny")
     (tmp_path / "tiny" / WEIGHTS).write_bytes(fully_connected(width=64).SerializeToString())
-    session = ModelSession(tmp_path / "tiny", card, threads=2)
+    session = ModelSession(tmp_path / "tiny", card, threads=2)  # two runs at once
     alone = np.concatenate([session.score(image[np.newaxis]).probability for image in images])
     assert len(np.unique(alone)) > 30
     for start, count in ((0, 35), (0, 16), (3, 4), (7, 17), (30, 5)):
         assert np.array_equal(session.score(images[start : start + count]).probability, alone[start : start + count])
     assert np.array_equal(session.score(images[::-1].copy()).probability, alone[::-1])
+
+
+class WatchedRuns:
+    """Stands for ONNX Runtime's session: each run waits until ``together`` runs are under way."""
+
+    def __init__(self, real: object, together: int) -> None:
+        self._real = real
+        self._meeting = threading.Barrier(together)
+
+    def run(self, *arguments: object) -> list[np.ndarray]:  # type: ignore[type-arg]
+        self._meeting.wait(60)
+        found: list[np.ndarray] = self._real.run(*arguments)  # type: ignore[attr-defined, type-arg]
+        return found
+
+
+@pytest.mark.parametrize(("threads", "together"), [(2, 2), (1, 1)])
+def test_images_of_a_batch_run_two_at_a_time_where_there_are_threads(
+    tmp_path: Path,
+    images: np.ndarray,  # type: ignore[type-arg]
+    monkeypatch: pytest.MonkeyPatch,
+    threads: int,
+    together: int,
+) -> None:
+    session = ModelSession(tmp_path / "tiny", write_model(tmp_path, "tiny"), threads=threads)
+    expected = session.score(images[:4])
+    monkeypatch.setattr(session, "_session", WatchedRuns(session._session, together))
+
+    found = session.score(images[:4])
+
+    assert np.array_equal(found.probability, expected.probability)
+    assert np.array_equal(found.distance, expected.distance)
 
 
 def fully_connected(width: int) -> onnx.ModelProto:
