@@ -37,7 +37,7 @@ def test_values_and_the_place_of_the_data_set_are_those_of_pydicom():
         assert found.is_file
         assert found.transfer_syntax_uid == expected.TransferSyntaxUID
         assert found.text(0x0016) == "CT7"
-        assert {0x00020000 | number for number in found.values} == {int(tag) for tag in expected.keys()}
+        assert {0x00020000 | number for number in found.values} == {int(each.tag) for each in expected}
         assert found.end == 144 + expected.FileMetaInformationGroupLength
 
 
