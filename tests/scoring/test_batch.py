@@ -571,3 +571,10 @@ def test_images_of_two_patients_in_one_study_are_never_normal(bench: Bench) -> N
     assert bench.counted("study_reasons_total", reason="patient_mismatch") == 1
     bench.score(a_chest(0, age="003Y"))
     assert (bench.only().tag, bench.only().reasons) == (Tag.ABNORMAL, (Reason.PATIENT_MISMATCH,))
+
+
+def test_in_a_spool_of_files_an_object_came_when_its_receipt_says(bench: Bench, spool: Spool) -> None:
+    at = time.time() - 40.0
+    instance = receive(spool, a_chest(0), received_at=at)
+    assert bench.work([instance]) == []
+    assert bench.only().received_at == pytest.approx(at, abs=1e-3)

@@ -23,7 +23,7 @@ from triage.inbound_reports.matching import NONE, DoubtError, Issuers, Match, ma
 from triage.inbound_reports.message import KINDS, MalformedError, MessageHeader, ReportedOrder, header_of, orders_of
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
-from triage.spool.clock import Clock
+from triage.spool.clock import Clock, time_of
 from triage.spool.patient import Patient, certain_patient_of
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
@@ -217,8 +217,8 @@ class ReportReceiver:
 
     def _said_at(self, header: MessageHeader, order: ReportedOrder) -> float:
         """Return when the report was made, as far as it says: never later than now."""
-        said = self._stated_at(header, order)
-        return min(said, self._now()) if said is not None else self._now()
+        said, now = self._stated_at(header, order), time_of(self._spool, self._now)
+        return min(said, now) if said is not None else now
 
     def _stated_at(self, header: MessageHeader, order: ReportedOrder) -> float | None:
         times = {"OBR-22": order.reported_at, "MSH-7": header.sent_at}

@@ -23,6 +23,7 @@ from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError, cause
 from triage.metrics.reports import ReportMetrics
+from triage.spool.clock import time_of
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
 from triage.worklist.claim_attributes import station
@@ -126,7 +127,7 @@ class Watcher:
 
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
         # Without a time: a late image may have come between the end and our poll, and is unread.
-        at = min(ended_at(found) or told_at, self.now())
+        at = min(ended_at(found) or told_at, time_of(self.spool, self.now))
         said = ReadNotice(at, performer(found) or self.name, reading.Via.UPS, workitem)
         try:
             step, new = reading.record_notice(self.spool, self.index, study, said)

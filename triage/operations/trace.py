@@ -18,6 +18,7 @@ from triage.dicom.uid import valid_uid
 from triage.errors import cause
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import corrections_of
+from triage.spool.receipts import by_store_clock
 from triage.spool.store import Store
 from triage.spool.stored_object import StoredObject
 from triage.worklist.claims import ClaimEntry, claims_of
@@ -106,11 +107,13 @@ def _object(
     stored = spool.stored_object(instance)
     waiting = stored is not None and spool.waits(instance)
     receipt = Receipt() if stored is None else read_receipt(stored)
+    if not receipt.received_at and assessment is not None:
+        receipt = _receipt_of(assessment, receipt)
     return ObjectTrace(
         instance=instance,
         stored=stored,
         size_bytes=0 if stored is None else _size(stored),
-        receipt=receipt if receipt.received_at or assessment is None else _receipt_of(assessment, receipt),
+        receipt=receipt if stored is None else by_store_clock(receipt, stored),
         assessment=assessment,
         note=note,
         waiting=waiting,

@@ -36,6 +36,7 @@ from triage.scoring.rejection_log import log_note
 from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import was_scored_again
+from triage.spool.receipts import by_store_clock
 from triage.spool.store import Batch, Store
 from triage.spool.stored_object import StoredObject
 
@@ -122,14 +123,14 @@ class DecisionOutputs:
     decided: Callable[[str], None] = lambda study_instance_uid: None
 
 
-def open_file(stored: Openable, context: DecodeContext, digest: str) -> OpenedFile:
+def open_file(stored: StoredObject, context: DecodeContext, digest: str) -> OpenedFile:
     """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError.
 
     ``digest``: the SHA-256 of the data set that was received, which its bytes must have; empty for no comparison.
     """
     data = _read_whole(stored)  # once, and the receipt from the same bytes
     try:
-        receipt = receipt_in(data, stored.name)
+        receipt = by_store_clock(receipt_in(data, stored.name), stored)
         _compare(data, digest)
         cards, policy = context.opened()
         prepared = prepare(data, cards, policy, calling_ae_title=receipt.calling_ae_title)
@@ -238,7 +239,7 @@ class BatchScorer:
         if not self._spool.waits(instance):
             return  # another worker has finished it meanwhile
         stored = self._spool.waiting_object(instance)
-        receipt = read_receipt(stored)
+        receipt = by_store_clock(read_receipt(stored), stored)
         study, sop_instance = instance.study_instance_uid, instance.sop_instance_uid
         with about(association=receipt.association, study=study, object=sop_instance):
             self._assess_as_failed(instance, stored, receipt, error)

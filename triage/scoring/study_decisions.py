@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from triage.decision.silence import is_silent
 from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecision
 from triage.errors import cause
 from triage.runtime.logs import where_raised
+from triage.spool.clock import time_of
 from triage.spool.store import Store
 
 _ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -92,7 +92,7 @@ class StudyDecider:
             images = [assessment_from(record) for record in self._spool.assessments(study_instance_uid)]
             earlier = self._earlier(study_instance_uid)
             decision = replace(
-                decide(images, priorities, time.time()),
+                decide(images, priorities, time_of(self._spool)),
                 sequence=1 + max((int(each.get("sequence") or 0) for each in earlier), default=0),
                 silent=self._is_silent(earlier, images, in_doubt),
             )

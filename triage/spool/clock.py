@@ -17,6 +17,7 @@ from pathlib import Path
 
 from triage.decision.records import Record
 from triage.spool.store import Store
+from triage.spool.tables import Tables
 
 STEADY_S = 24 * 3600.0
 """Seconds for which the clock must be steady."""
@@ -87,9 +88,21 @@ def read_clocks_of(store: Store) -> Instant:
     here = read_clocks()
     if store.tables is None:
         return here
-    ((at,),) = store.tables.read(_NOW)
-    now = float(str(at))
+    now = _database_time(store.tables)
     return replace(here, at=now, off_s=here.at - now)
+
+
+def time_of(store: Store, here: Callable[[], float] = time.time) -> float:
+    """Return this moment in POSIX seconds: by the database's clock where the store has one, else by ``here``.
+
+    It is the time to hold against one of receipt. Raises OSError.
+    """
+    return here() if store.tables is None else _database_time(store.tables)
+
+
+def _database_time(tables: Tables) -> float:
+    ((at,),) = tables.read(_NOW)
+    return float(str(at))
 
 
 def next_state(before: ClockState | None, now: Instant) -> ClockState:

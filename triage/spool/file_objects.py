@@ -44,6 +44,9 @@ class FileObject:
         """Return when it was received, in POSIX seconds: a rename does not change it. Raises as ``open``."""
         return self.path.stat().st_mtime
 
+    def received_by_store(self) -> None:
+        """Return None: one host received all, and its receipt has the time."""
+
     def lasting_path(self) -> str:
         """Return the path of the file."""
         return str(self.path)

@@ -21,6 +21,12 @@ class StoredObject(Openable, Protocol):
     def received_at(self) -> float:
         """Return when it was received, in POSIX seconds."""
 
+    def received_by_store(self) -> float | None:
+        """Return ``received_at`` if it is by one clock for all hosts; None where the receipt in the object says it.
+
+        Never raises: None for an object that the store did not have.
+        """
+
     def lasting_path(self) -> str:
         """Return a path on this machine that holds the bytes for as long as the study is kept: for manifests.
 

@@ -48,6 +48,10 @@ class BucketObject:
         self._check()
         return self.received
 
+    def received_by_store(self) -> float | None:
+        """Return ``received_at``: the receiving hosts have clocks of their own. None if the store did not have it."""
+        return self.received if self.key else None
+
     def is_in_bucket(self) -> bool:
         """Return whether the bucket has an object of this size under its key. Raises OSError if it does not say."""
         try:

@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
+from triage.spool.clock import time_of
 from triage.web.api import claims, contacts
 from triage.web.api.silence import refuse_silent
 from triage.web.api.sources import Sources
@@ -92,7 +93,8 @@ def _marking(sources: Sources, request: Request, wanted: ReadingState) -> Markin
     via = Via.PAGE if request.headers.get("x-triage-page") else Via.API
     act = Act.READ if wanted.read else Act.UNREAD
     source = wanted.undoes or wanted.press
-    return Marking(act, sources.now(), user_of(request).name, via, source=source, seen=wanted.revision)
+    at = time_of(sources.spool, sources.now)
+    return Marking(act, at, user_of(request).name, via, source=source, seen=wanted.revision)
 
 
 def _done(sources: Sources, uid: str, marking: Marking, *, undo: bool) -> dict[str, object]:
