@@ -489,7 +489,8 @@ class TestMigrate:
         assert FileUsers(tmp_path / "files" / "var" / "users.json").all() == users.all()
         trail = (tmp_path / "files" / "var" / "audit" / "audit.xml").read_text()
         assert trail == "<AuditMessage>a</AuditMessage>\n<AuditMessage>b</AuditMessage>\n"
-        assert command_of(files, *words, "--finish").returncode == 0  # and again, as after it was killed
+        again = command_of(files, *words, "--finish")
+        assert again.returncode == 1 and "a move that ended with --finish" in again.stderr
         with files:
             assert files.tagged(*studies.values()) == listed
 

@@ -47,6 +47,9 @@ def test_a_spool_is_copied_while_it_works_and_compared_when_it_rests(old: Spool,
     last = migrate(tmp_path, "--from", str(old.root), "--finish")
     assert last.exit_code == 0, last.output
     assert "with the same bytes" in last.output
+    for words in ((), ("--finish",)):
+        refused = migrate(tmp_path, "--from", str(old.root), *words)
+        assert refused.exit_code == 1 and "a move that ended with --finish" in refused.output
     assert set(Spool(tmp_path / "new/spool").waiting()) == {A, later}
 
 

@@ -19,6 +19,7 @@ from triage.spool.moving.backdating import FileBackdating
 from triage.spool.moving.entries import STUDY_PLACES
 from triage.spool.moving.errors import MoveError
 from triage.spool.moving.move import differences, move, refuse_at_work
+from triage.spool.moving.notes import end
 from triage.spool.moving.study import MoveTarget
 from triage.spool.result_files import DECISION
 from triage.spool.spool import Spool
@@ -112,7 +113,8 @@ def test_the_files_are_those_of_the_source(source: Spool, target: Spool) -> None
 
     def files(spool: Spool) -> dict[str, bytes]:
         found = (path for path in spool.root.rglob("*") if path.is_file() and not path.name.endswith("lock"))
-        return {str(path.relative_to(spool.root)): path.read_bytes() for path in found}
+        named = {str(path.relative_to(spool.root)): path.read_bytes() for path in found}
+        return {name: content for name, content in named.items() if not name.startswith("moving/")}  # notes of the move
 
     assert files(target) == files(source)
 
@@ -285,6 +287,142 @@ def test_a_target_with_a_study_that_waits_is_refused(source: Spool, target: Spoo
     receive(target, an_instance(study="1.2.7", sop="1.2.7.4"))
     with pytest.raises(MoveError, match=r"1\.2\.7 waits in"):
         moved(source, target)
+
+
+NEW = an_instance(study="1.2.99", sop="1.2.99.4")
+
+
+def after_it_went_live(target: Spool) -> None:
+    receive(target, NEW)
+    tag(target, NEW, "r1")
+
+
+def more_of_a_study(target: Spool) -> None:
+    receive(target, another := an_instance(study="1.2.3", sop="1.2.3.9"))
+    tag(target, another, "r3")
+
+
+def of_study(spool: Spool) -> object:
+    acts = list(spool.study_entries("1.2.3").records("reading.jsonl"))
+    return sorted(spool.objects_of("1.2.3")), spool.study_entries("1.2.3", "deliveries").names(), acts
+
+
+Use = tuple[Callable[[Spool], object], str, Callable[[Spool], object]]
+USE: dict[str, Use] = {
+    "an object of a study": (more_of_a_study, r"study 1\.2\.3 ", of_study),
+    "a reader's act": (
+        lambda spool: spool.study_entries("1.2.3").append("reading.jsonl", {}),
+        r"study 1\.2\.3 ",
+        of_study,
+    ),
+    "a delivery": (
+        lambda spool: spool.study_entries("1.2.3", "deliveries").put("a.json", ""),
+        r"study 1\.2\.3 ",
+        of_study,
+    ),
+    "a message": (
+        lambda spool: spool.entries("outbox", "ris").put("0+0+1+1.2.99", b"new"),
+        "outbox/ris",
+        lambda spool: sorted(spool.entries("outbox", "ris").names()),
+    ),
+    "a preference": (
+        lambda spool: spool.entries("preferences").put("abc.json", "{}"),
+        "preferences",
+        lambda spool: spool.entries("preferences").get("abc.json"),
+    ),
+    "a switch": (
+        lambda spool: spool.model_switches.set_disabled("another", True),
+        "the kill switches of models",
+        lambda spool: spool.model_switches.disabled(),
+    ),
+}
+
+
+@pytest.mark.parametrize("use", USE)
+def test_what_a_target_wrote_itself_stays_as_it_is(source: Spool, target: Spool, use: str) -> None:
+    moved(source, target)
+    change, said, seen = USE[use]
+    change(target)
+    before = seen(target)
+    source.study_entries("1.2.3").append("reading.jsonl", {"act": 9})  # the source, too, goes on
+    source.entries("outbox", "ris").remove("0+0+1+1.2.3")
+    source.entries("preferences").put("abc.json", '{"columns": ["age"]}')
+    source.model_switches.set_disabled("weak", False)
+    with pytest.raises(MoveError, match=f"{said}.* in use"):
+        moved(source, target)
+    assert seen(target) == before
+
+
+def test_a_study_that_a_target_received_is_not_removed(source: Spool, target: Spool) -> None:
+    moved(source, target)
+    after_it_went_live(target)
+    with pytest.raises(MoveError, match=r"1\.2\.99"):
+        moved(source, target)
+    assert target.decision("1.2.99") == {"revision": "r1"} and target.stored_object(NEW) is not None
+
+
+def test_a_study_that_the_source_removed_and_the_target_changed_is_not_removed(source: Spool, target: Spool) -> None:
+    moved(source, target)
+    target.study_entries("1.2.3").append("reading.jsonl", {"act": 9})
+    with source.study_lock("1.2.3"):
+        source.remove_study("1.2.3")
+    with pytest.raises(MoveError, match=r"1\.2\.3,"):
+        moved(source, target)
+    assert target.decision("1.2.3") == {"revision": "r2"}
+
+
+def test_a_study_that_both_received_is_none_of_the_move(source: Spool, target: Spool) -> None:
+    for store in (source, target):
+        after_it_went_live(store)
+    moved(source, target)
+    with source.study_lock("1.2.99"):
+        source.remove_study("1.2.99")
+    with pytest.raises(MoveError, match=r"1\.2\.99"):
+        moved(source, target)
+    assert target.has_study("1.2.99")
+
+
+def test_a_first_move_into_a_store_that_was_in_use_removes_nothing(source: Spool, target: Spool) -> None:
+    after_it_went_live(target)
+    with pytest.raises(MoveError, match=r"1\.2\.99"):
+        moved(source, target)
+    assert list(target.study_uids()) == ["1.2.99"]
+
+
+def test_a_removal_that_a_crash_ended_is_completed(source: Spool, target: Spool) -> None:
+    moved(source, target)
+    with source.study_lock("1.2.3"):
+        source.remove_study("1.2.3")
+    remove = target.remove_study
+    target.remove_study = crash  # type: ignore[method-assign]
+    with pytest.raises(CrashError):
+        moved(source, target)
+    target.remove_study = remove  # type: ignore[method-assign]
+    moved(source, target)
+    assert all_differences(source, target) == [] and not target.has_study("1.2.3")
+
+
+def crash(*_: object) -> None:
+    raise CrashError
+
+
+def test_a_target_whose_move_has_ended_is_refused_and_left_as_it_is(source: Spool, target: Spool) -> None:
+    moved(source, target)
+    end(target)
+    source.entries("preferences").put("abc.json", "{}")
+    with pytest.raises(MoveError, match=r"ended with --finish on \d{4}-\d\d-\d\dT.* into an empty store"):
+        moved(source, target)
+    assert target.entries("preferences").get("abc.json") == b'{"columns": []}'
+    assert target.entries("moving", "studies").names() == []
+
+
+def test_a_store_that_was_filled_by_a_move_can_be_moved_on(source: Spool, target: Spool, tmp_path: Path) -> None:
+    moved(source, target)
+    end(target)
+    after_it_went_live(target)
+    third = Spool.open(tmp_path / "third")
+    moved(target, third)
+    assert all_differences(target, third) == []
 
 
 def test_a_store_at_work_is_refused(source: Spool) -> None:

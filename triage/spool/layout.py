@@ -33,6 +33,7 @@ Version 1, layout 1:
     control/<name>.lock                            held while a thing of that name is replaced
     preferences/<hash of a user's name>.json       how the user has arranged the list: web/api/preferences.py
     control/shown-since                            from when on shown.jsonl is kept: worklist/tag_visibility.py
+    moving/                                        what a move brought, and that it has ended: spool/moving/notes.py
     control/destinations/<name>.json               why nothing is sent there now, and the time of the next try
     locks/                                         one file for each live worker, held by flock
     canary/ validation/                            partitions: spools of objects that are no patient's

@@ -29,13 +29,15 @@ def command(invocation: Invocation, folder: Path | None, old: Path | None, finis
     """Copy a spool of files, or another store, into the store of the settings, which no process uses yet.
 
     May be called again and again, also while the service still works on what is moved and after it was killed: each
-    call copies what is new. --finish is the last one: it compares counts, every record and the SHA-256 of every object,
-    and ends with status 1 if anything differs. It takes over the users and every line of the audit trail too, and
-    compares them, where both settings have other places for them. Nothing in the source is changed. Partitions (canary,
-    validation) and sessions stay. TRIAGE_ variables count for both settings files.
+    call copies what is new, and removes only what a call before had brought. A store that others have written into is
+    refused, and so is one whose move has ended. --finish is the last one: it compares counts, every record and the
+    SHA-256 of every object, and ends with status 1 if anything differs. It takes over the users and every line of the
+    audit trail too, and compares them, where both settings have other places for them. Nothing in the source is
+    changed. Partitions (canary, validation) and sessions stay. TRIAGE_ variables count for both settings files.
     """
     settings = invocation.settings()
     from triage.spool.moving.errors import MoveError
+    from triage.spool.moving.notes import end
 
     if old is not None and folder is not None:
         raise click.UsageError("--from and --from-settings name one source each: give one of them")
@@ -45,9 +47,11 @@ def command(invocation: Invocation, folder: Path | None, old: Path | None, finis
     else:
         source = _source(settings, (folder or settings.spool.path).absolute())
     try:
-        _run(source, _target(settings), finish)
+        target = _target(settings)
+        _run(source, target, finish)
         if finish:
             _move_access(before, settings, keep_users=keep_users)
+            end(target.store)
             click.echo(
                 "Start the service with these settings, run triage sweep --once, and put away what was the store once "
                 "you are content"

@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from hashlib import sha256
 
 from triage.spool.entries import Entries
 from triage.spool.moving.backdating import is_same_time
 from triage.spool.moving.errors import MoveError
+from triage.spool.moving.notes import MOVING
 from triage.spool.store import Store
 
 STUDY_PLACES: tuple[tuple[str, ...], ...] = ((), ("deliveries",))
 """The places of a study's own entries; tests/spool/test_moving.py compares them with the code."""
 _NOT_ENTRIES = frozenset(
-    {"incoming", "inbox", "dead", "studies", "locks", "canary", "validation", "disabled-models", "disabled-channels"}
+    {
+        "incoming",
+        "inbox",
+        "dead",
+        "studies",
+        "locks",
+        "canary",
+        "validation",
+        "disabled-models",
+        "disabled-channels",
+        MOVING,
+    }
 )
 """Places that a store keeps in other ways, or that are no patient's."""
 
@@ -30,6 +44,10 @@ class EntryPair:
         """Return the names in the source and in the target."""
         source, target = self.source.names(), self.target.names()
         return {name for name in source if self._counts(name)}, {name for name in target if self._counts(name)}
+
+    def states(self) -> tuple[str, str]:
+        """Return digests of the entries in the source and in the target; empty for none."""
+        return self._state(self.source), self._state(self.target)
 
     def copy(self) -> list[tuple[float, str]]:
         """Make the target's entries those of the source. Return those written, with its times, oldest first."""
@@ -58,6 +76,14 @@ class EntryPair:
         if name.endswith(".lock") or name in self.nested:
             return False
         return bool(self.source.place.words) or _is_of_a_room(name)
+
+    def _state(self, entries: Entries) -> str:
+        seen = sha256()
+        names = sorted(filter(self._counts, entries.names()))
+        for name in names:
+            content = list(entries.readable(name)) if self._is_log(name) else (_content(entries, name) or b"").hex()
+            seen.update(json.dumps([name, content], sort_keys=True).encode())
+        return seen.hexdigest() if names else ""
 
     def _is_log(self, name: str) -> bool:
         return bool(self.source.place.study_instance_uid) and name.endswith(".jsonl")

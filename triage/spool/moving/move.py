@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import partial
 
-from triage.spool.moving.entries import site_pairs
+from triage.spool.moving.entries import EntryPair, site_pairs
 from triage.spool.moving.errors import MoveError
-from triage.spool.moving.study import MoveTarget, move_study, study_differences
+from triage.spool.moving.notes import MoveNotes
+from triage.spool.moving.study import MoveTarget, move_study, study_differences, study_states
 from triage.spool.processes import SwitchSet
 from triage.spool.store import Store
 
@@ -42,28 +45,47 @@ def refuse_connected(store: Store) -> None:
 
 
 def move(source: Store, moved: MoveTarget, told: Callable[[MoveCounts], None]) -> MoveCounts:
-    """Copy all that the target lacks, and remove from it what the source has no more.
+    """Copy all that the target lacks, and remove from it what the source has no more, if a move brought it.
 
     The source may be at work meanwhile: what changes behind the copy is found by the next call. ``told`` is called
-    after each study. Raises MoveError, OSError.
+    after each study. Raises MoveError, for a target that was in use or whose move has ended; OSError.
     """
-    counts, target = MoveCounts(), moved.store
+    counts, target, notes = MoveCounts(), moved.store, MoveNotes(moved.store)
+    for uid in _gone(source, target):  # before anything is written
+        _check_removable(source, target, notes, uid)
     moved.times.installed(source.installation_uid())
     _requeue(source, target)
     for uid in _all_uids(source):
-        with source.study_lock(uid) if source.has_study(uid) else nullcontext():
-            counts.objects += move_study(source, moved, uid)
+        counts.objects += _move_study(source, moved, notes, uid)
         counts.studies += 1
         told(counts)
     counts.dead_letters = _bury(source, target)
-    counts.removed = sum(1 for uid in _all_uids(target) if _removed_since(source, target, uid))
+    for uid in _gone(source, target):
+        _remove(source, target, notes, uid)
+        counts.removed += 1
     for pair in site_pairs(source, target):
-        counts.entries += len(pair.copy())
+        counts.entries += _copy_place(pair, notes)
         for at, name in pair.of_other_times():  # also of one that a move before had copied when it was ended
             moved.times.written(pair.source.place, name, at)
-    for ours, theirs in _switches(source, target):
-        _set_switches(ours, theirs)
+    for name, ours, theirs in _switches(source, target):
+        notes.copy_place(name, partial(_states_of_switches, ours, theirs), partial(_set_switches, ours, theirs))
     return counts
+
+
+def _move_study(source: Store, moved: MoveTarget, notes: MoveNotes, uid: str) -> int:
+    """Copy a study if it is not the same in both stores, and return its number of objects."""
+    with source.study_lock(uid) if source.has_study(uid) else nullcontext():
+        states = partial(study_states, source, moved.store, uid)
+        notes.copy_study(uid, states, partial(move_study, source, moved, uid))
+        return len(set(source.objects_of(uid)))
+
+
+def _copy_place(pair: EntryPair, notes: MoveNotes) -> int:
+    """Make the target's entries of a place those of the source, and return the number that were written."""
+    written: list[tuple[float, str]] = []
+    pair.target.prepare()
+    notes.copy_place("/".join(pair.source.place.words), pair.states, lambda: written.extend(pair.copy()))
+    return len(written)
 
 
 def differences(source: Store, target: Store, told: Callable[[int], None]) -> Iterator[str]:
@@ -88,7 +110,7 @@ def differences(source: Store, target: Store, told: Callable[[int], None]) -> It
             yield f"{'/'.join((*pair.source.place.words, name))} differs"
         for _, name in pair.of_other_times():
             yield f"{'/'.join((*pair.source.place.words, name))} is of another time"
-    for ours_off, theirs_off in _switches(source, target):
+    for _, ours_off, theirs_off in _switches(source, target):
         if ours_off.disabled() != theirs_off.disabled():
             yield "the kill switches are not the same"
 
@@ -117,20 +139,37 @@ def _bury(source: Store, target: Store) -> int:
     return len(dead)
 
 
-def _removed_since(source: Store, target: Store, uid: str) -> bool:
-    """Remove a study from the target if retention has removed it from the source, and return whether it did."""
-    if source.has_study(uid) or source.is_unfinished(uid):
-        return False
+def _gone(source: Store, target: Store) -> list[str]:
+    """Return the studies of the target that the source does not have."""
+    ours = set(_all_uids(source))
+    return [uid for uid in _all_uids(target) if uid not in ours and not _has(source, uid)]
+
+
+def _has(store: Store, uid: str) -> bool:
+    return store.has_study(uid) or store.is_unfinished(uid)
+
+
+def _check_removable(source: Store, target: Store, notes: MoveNotes, uid: str) -> None:
     if target.is_unfinished(uid):
         raise MoveError(f"study {uid} waits in {target.name} alone: that store has been in use. Move into an empty one")
+    notes.check_is_ours(uid, study_states(source, target, uid)[1])
+
+
+def _remove(source: Store, target: Store, notes: MoveNotes, uid: str) -> None:
+    """Remove a study from the target that a move brought, and that retention has removed from the source since."""
+    _check_removable(source, target, notes, uid)
     with target.study_lock(uid):
-        target.remove_study(uid)
-    return True
+        notes.remove_study(uid, study_states(source, target, uid)[1], partial(target.remove_study, uid))
 
 
-def _switches(source: Store, target: Store) -> Iterator[tuple[SwitchSet, SwitchSet]]:
-    yield source.model_switches, target.model_switches
-    yield source.channel_switches, target.channel_switches
+def _switches(source: Store, target: Store) -> Iterator[tuple[str, SwitchSet, SwitchSet]]:
+    yield "the kill switches of models", source.model_switches, target.model_switches
+    yield "the kill switches of destinations", source.channel_switches, target.channel_switches
+
+
+def _states_of_switches(source: SwitchSet, target: SwitchSet) -> tuple[str, str]:
+    ours, theirs = (json.dumps(sorted(each.disabled())) if each.disabled() else "" for each in (source, target))
+    return ours, theirs
 
 
 def _set_switches(source: SwitchSet, target: SwitchSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -37,6 +38,22 @@ def move_study(source: Store, moved: MoveTarget, uid: str) -> int:
     if source.has_study(uid):  # not of an object alone that waits
         _write_results(source, moved, uid, objects)
     return len(objects)
+
+
+def study_states(source: Store, target: Store, uid: str) -> tuple[str, str]:
+    """Return digests of a study's objects (without their bytes), findings and entries in both stores; empty for none.
+
+    Raises OSError.
+    """
+    entries = [pair.states() for pair in study_pairs(source, target, uid)]
+    ours, theirs = zip(*entries, strict=True)
+    return _state(source, uid, ours), _state(target, uid, theirs)
+
+
+def _state(store: Store, uid: str, entries: Sequence[str]) -> str:
+    objects = [[each.key, store.is_filed(each)] for each in sorted(set(store.objects_of(uid)))]
+    found = [objects, store.assessments(uid), store.history(uid), [each for each in entries if each]]
+    return sha256(json.dumps([found, *entries], sort_keys=True).encode()).hexdigest() if any(found) else ""
 
 
 def _write_results(source: Store, moved: MoveTarget, uid: str, objects: Sequence[ReceivedInstance]) -> None:
