@@ -17,9 +17,13 @@ from triage.metrics.registry import MetricGroup, gauge
 
 
 class ProcessMetrics(MetricGroup):
-    """Release and settings of a process, and what prometheus_client measures of it."""
+    """Release, settings and clock of a process, and what prometheus_client measures of it."""
 
     build_info = gauge("build_info", "What this process runs; the value is 1.", "version", "settings")
+    clock_offset = gauge(
+        "clock_offset_seconds",
+        "Seconds by which this host's clock is ahead of the database's; NaN while unknown, 0 with a store of files.",
+    )
 
     def _register(self, registry: CollectorRegistry) -> None:
         ProcessCollector(registry=registry)

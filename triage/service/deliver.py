@@ -23,7 +23,7 @@ from triage.service.health import health_server
 from triage.service.leadership import Leadership
 from triage.service.paging import pager
 from triage.service.plugins import announce_plugins, channel_plugins
-from triage.service.running import introduce
+from triage.service.running import introduce, watch_clock
 from triage.settings.schema import Settings
 from triage.spool.store import Store
 
@@ -46,6 +46,7 @@ def deliver(settings: Settings, spool: Store) -> None:
     leadership = Leadership("deliver", settings.store, spool, stopping, registry)
     metrics = DeliveryMetrics(registry)
     introduce("deliver", settings, metrics)
+    watch_clock(spool, metrics)
     announce_plugins("deliver", settings)
     watch_destinations(metrics, settings.channels.enabled())
     prepare_destinations(settings, spool)

@@ -20,7 +20,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.partitions import partitions
 from triage.service.readiness import ready_until
-from triage.service.running import introduce
+from triage.service.running import introduce, watch_clock
 from triage.service.store_probe import asked_aside
 from triage.settings.schema import Settings
 from triage.spool.instance import ReceivedInstance
@@ -49,7 +49,8 @@ def listen(settings: Settings, spool: Store, redis_url: str, index: int, of: int
     _warn_of_limits(settings, spool)
     targets = _storage_targets(settings, spool, metrics)
     drain = Drain(stopping, settings.listener.drain_s)
-    state = _ListenerState(asked_aside(partial(_why_refused, spool, targets.high_water), settings.store.kind))
+    why_refused = asked_aside(partial(_why_refused, spool, targets.high_water), settings.store.kind)
+    state = _ListenerState(why_refused, watch_clock(spool, metrics).why_off)
     ready = partial(ready_until, drain, state.ready, "new associations are for other listeners")
     with (
         connect(redis_url, settings.redis.timeout_s) as client,
@@ -80,9 +81,13 @@ def _storage_targets(settings: Settings, spool: Store, metrics: ListenerMetrics)
 
 @dataclass
 class _ListenerState:
-    """Readiness of a listener: its first port, once it listens, and why objects would be refused."""
+    """Readiness of a listener: its first port, once it listens, and why objects would be refused.
+
+    ``caution`` says what a person should know of one that receives.
+    """
 
     why_refused: Callable[[], str]
+    caution: Callable[[], str] = lambda: ""
     port: int | None = None
 
     def set_port(self, port: int) -> None:
@@ -92,7 +97,9 @@ class _ListenerState:
     def ready(self) -> tuple[bool, str]:
         if why := self.why_refused():
             return False, f"{why}: C-STORE is answered 0xA700"
-        return (False, "not listening yet") if self.port is None else (True, f"listening on {self.port}")
+        if self.port is None:
+            return False, "not listening yet"
+        return True, "; ".join(filter(None, (f"listening on {self.port}", self.caution())))
 
 
 def _why_refused(spool: Store, high_water: HighWater) -> str:

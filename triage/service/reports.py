@@ -23,7 +23,7 @@ from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.leadership import Leadership
 from triage.service.readiness import ready_until, ready_with_list
-from triage.service.running import introduce
+from triage.service.running import introduce, watch_clock
 from triage.service.store_probe import asked_aside
 from triage.settings.schema import Settings
 from triage.settings.sections.reports import ReportsSettings
@@ -44,6 +44,7 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
     leadership = Leadership("reports", settings.store, spool, stopping, registry)
     metrics = ReportMetrics(registry)
     introduce("reports", settings, metrics)
+    watch_clock(spool, metrics)
     hl7 = settings.channels.all_of_type(HL7Destination)
     own = frozenset((each.sending_application, each.sending_facility) for each in hl7)
     started = Event()

@@ -27,7 +27,7 @@ from triage.service.health import health_server
 from triage.service.host_watch import HostWatch
 from triage.service.leadership import Leadership
 from triage.service.reconciler import Reconciler
-from triage.service.running import introduce
+from triage.service.running import introduce, watch_clock
 from triage.settings.schema import Settings
 from triage.spool.file_system_usage import SpoolState
 from triage.spool.processes import LeaseLostError
@@ -47,6 +47,7 @@ def sweep(settings: Settings, spool: Store, redis_url: str) -> None:
     metrics = SweepMetrics(registry)
     _prepare(settings, spool)
     introduce("sweep", settings, metrics)
+    watch_clock(spool, metrics)
     watch_certificate(metrics, "client", settings.client.tls_certificate)
     reconciler = Reconciler(settings, spool, redis_url, metrics)
     hosts = HostWatch(spool, metrics) if settings.store.kind != "files" else None

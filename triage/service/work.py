@@ -28,7 +28,7 @@ from triage.service.models import Sessions, keep_checking, load_failures, load_s
 from triage.service.operating_points import export_points
 from triage.service.plugins import announce_plugins
 from triage.service.reconciler import Reconciler
-from triage.service.running import introduce
+from triage.service.running import introduce, watch_clock
 from triage.service.scorers import resources_of, scorers_of
 from triage.settings.schema import Settings
 from triage.settings.sections.worker import WorkerSettings
@@ -56,6 +56,7 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
     stopping, registry = StopSignal(), CollectorRegistry()
     metrics = WorkerMetrics(registry)
     introduce("work", settings, metrics)
+    watch_clock(spool, metrics)
     announce_plugins("work", settings)
     metrics.begin_view_checks(settings.listener.calling_ae_titles)
     progress = ProgressWatch("working", _longest_batch_s(settings.worker))

@@ -19,6 +19,7 @@ from triage.runtime.lasting_thread import lasting_thread, unless
 from triage.runtime.release import UNKNOWN, Running
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
+from triage.spool.host_clock import HostClock
 from triage.spool.store import Store
 from triage.web.api import ups_rs
 from triage.web.api.site_links import site_links
@@ -79,15 +80,20 @@ class WebProcess:
     listening: socket.socket
     sources: Sources
     access: AccessControl
+    clock: HostClock
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def start(self) -> None:
-        """Begin to read the patients of the listed studies, and to record what is shown."""
+        """Begin to read the patients of the listed studies, to record what is shown, and to look at the clock."""
         try:
             note_beginning(self.sources.spool, time.time())
         except OSError as error:  # later figures say "unknown" where they could say "no"
             logger.error("web: it cannot be noted from when on looks are recorded: %s", cause(error))
-        followers = {"patients": self.sources.query.follow, "other studies": self.sources.patients.follow}
+        followers = {
+            "patients": self.sources.query.follow,
+            "other studies": self.sources.patients.follow,
+            "host clock": self.clock.follow,
+        }
         for name, follow in followers.items():
             lasting_thread(name, partial(follow, self.stopping), unless(self.stopping)).start()
 
@@ -150,7 +156,7 @@ def run(
         peers = TrustedProxies.of(access.sign_in.trusted_proxies)
         server = _server(settings, sources, peers, control, monitoring, lifetime.drain_s)
         logger.info("web: http://%s:%d, %s", settings.host, listening.getsockname()[1], running)
-        process = WebProcess(server, listening, sources, control)
+        process = WebProcess(server, listening, sources, control, HostClock(spool, monitoring.metrics.clock_offset.set))
         process.start()
         try:
             process.loop()

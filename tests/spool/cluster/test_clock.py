@@ -5,9 +5,13 @@ from __future__ import annotations
 import time
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from tests.support.cluster import Cluster
+from tests.support.wait import wait_for
+from triage.metrics.listener import ListenerMetrics
 from triage.service.clock_watch import ClockWatch
+from triage.service.running import watch_clock
 from triage.spool import clock as clocks
 from triage.spool.clock import Clock, Instant, read_clocks_of
 
@@ -42,3 +46,12 @@ def test_a_host_that_is_off_removes_nothing_and_disturbs_no_other(
     _, may_remove = ClockWatch(store).look()
 
     assert may_remove and not Clock(store).in_doubt()
+
+
+def test_a_process_exports_its_host_s_offset(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    of_a_host(monkeypatch, "b", 90.0)
+    registry = CollectorRegistry()
+    clock = watch_clock(cluster.open(), ListenerMetrics(registry))
+    wait_for(clock.why_off, "the first look")
+    assert clock.why_off().startswith("this host's clock is +")
+    assert (registry.get_sample_value("cxr_triage_clock_offset_seconds") or 0.0) > 60.0
