@@ -1,4 +1,4 @@
-"""The offset of this host's clock from the one that all hosts of a store share: looked at from time to time, and told."""
+"""The offset of this host's clock from the one of all hosts of a store: looked at from time to time, and told."""
 
 from __future__ import annotations
 
