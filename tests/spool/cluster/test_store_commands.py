@@ -14,6 +14,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from tests.spool.test_store_contract import A, B, receive
+from tests.support.builders import an_instance
 from tests.support.cluster import Cluster
 from tests.support.s3_kept_versions import KeptVersions
 from tests.support.s3_peer import S3Peer, error, s3_peer
@@ -28,6 +29,9 @@ from triage.spool.cluster.s3_bucket import S3Bucket
 PUT_AT = "2026-11-30T03:13:59+00:00"
 """When every object of the bucket in memory was put, as it says."""
 LATER = "2026-11-30T03:14:00+00:00"
+
+
+THIRD = an_instance(study="1.2.5", sop="1.2.5.4")
 
 
 @pytest.fixture
@@ -291,6 +295,33 @@ class TestBackup:
         made = triage_of("backup", str(tmp_path / "backup"))
         assert made.exit_code == 1 and "1 of 1 rows that were looked at have no object" in made.output
         assert triage_of("backup", str(tmp_path / "backup"), "--verify").exit_code == 0
+
+    @pytest.mark.parametrize("begins", ["", "0", "f" * 16, "7" * 16])
+    def test_a_small_store_is_looked_at_as_a_whole_wherever_the_sample_begins(
+        self, site: Site, store: ClusterStore, bucket: S3Bucket, tmp_path: Path, triage_of, monkeypatch, begins: str
+    ):
+        monkeypatch.setattr("secrets.token_hex", lambda count: begins)
+        for instance in (A, B, THIRD):
+            receive(store, instance)
+        bucket.delete(keys(site, bucket)[0])
+        made = triage_of("backup", str(tmp_path / "backup"))
+        assert made.exit_code == 1 and "1 of 3 rows that were looked at have no object" in made.output
+        assert "3 rows looked at, 1 without their object" in made.output
+
+    def test_a_sample_that_is_full_goes_no_further_than_it_is_large(
+        self, site: Site, store: ClusterStore, tmp_path: Path, triage_of, monkeypatch
+    ):
+        monkeypatch.setattr("secrets.token_hex", lambda count: "f" * 16)
+        monkeypatch.setattr("triage.spool.comparing.engine_state._SAMPLED", 2)
+        for instance in (A, B, THIRD):
+            receive(store, instance)
+        assert "2 rows looked at, 0 without" in triage_of("backup", str(tmp_path / "backup")).output
+
+    def test_a_sample_of_nothing_is_said(self, site: Site, store: ClusterStore, tmp_path: Path, triage_of, monkeypatch):
+        monkeypatch.setattr("triage.spool.comparing.engine_state._SAMPLED", 0)
+        receive(store, A)
+        made = triage_of("backup", str(tmp_path / "backup"))
+        assert made.exit_code == 0 and "none of 1 rows was looked at" in made.output
 
     def test_without_an_engine_the_host_is_backed_up_and_status_1_says_the_rest(
         self, site: Site, store: ClusterStore, peer: S3Peer, tmp_path: Path, triage_of

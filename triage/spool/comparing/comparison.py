@@ -36,11 +36,14 @@ class StoreComparison:
         counts.last = counts.last or look.after
         pairs = self._pairs(look.after)
         for named, listed in islice(pairs, look.most) if look.most else pairs:
+            key = _key_of(named, listed)
+            if look.until and key > look.until:
+                return
             counts.rows += named is not None and named.kept
             counts.keys += listed is not None
             counts.size += listed.size if listed else 0
             yield from self._differences(named, listed, look)
-            counts.last = next(each.key for each in (named, listed) if each is not None)
+            counts.last = key
 
     def bucket_folders(self) -> set[str]:
         """Return the first words of the tenant's keys, by what either side has."""
@@ -112,6 +115,10 @@ class StoreComparison:
             except ValueError:  # no DICOM
                 return KeyIdentity()
         return KeyIdentity(study, sop, self._rows.has_content(key, study, sop))
+
+
+def _key_of(named: NamedKey | None, listed: ListedKey | None) -> str:
+    return next(each.key for each in (named, listed) if each is not None)
 
 
 def _of_row(named: NamedKey) -> KeyIdentity:

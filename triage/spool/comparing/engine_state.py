@@ -55,16 +55,27 @@ class EngineState:
 def engine_state(address: ClusterAddress, opened: OpenedComparison) -> EngineState:
     """Return the state of both engines now. Costs some dozen requests, however much they hold. Raises OSError."""
     database = EngineRows.of(address).state()
-    counts = LookCounts()
-    # Keys have a digest in them: those behind a random one are a sample.
-    look = Look(f"{address.tenant}/main/{secrets.token_hex(8)}", _SAMPLED)
-    faults = (Fault.MISSING, Fault.SIZE)
-    lacking = sum(each.fault in faults for each in opened.comparison.findings(look, counts))
+    sampled, lacking = _sample(address.tenant, opened)
     keys = sum(1 for _ in islice(S3Bucket(address.bucket).listed(f"{address.tenant}/"), _COUNTED))
     bucket = address.bucket
     return EngineState(
-        database, BucketState(bucket.endpoint, bucket.bucket, _versioning(opened), keys, counts.rows, lacking)
+        database, BucketState(bucket.endpoint, bucket.bucket, _versioning(opened), keys, sampled, lacking)
     )
+
+
+def _sample(tenant: str, opened: OpenedComparison) -> tuple[int, int]:
+    """Return how many rows of a sample were looked at, and how many of them lack their object. Raises OSError.
+
+    Keys have a digest in them: those behind a random one are a sample. It goes on from the first key where they end, up
+    to where it began, so that a store with less than a sample is looked at as a whole.
+    """
+    start, counts, lacking = f"{tenant}/main/{secrets.token_hex(8)}", LookCounts(), 0
+    for after, until in ((start, ""), ("", start)):
+        if counts.rows < _SAMPLED:
+            look = Look(after, _SAMPLED - counts.rows, until=until)
+            faults = [each.fault for each in opened.comparison.findings(look, counts)]
+            lacking += sum(fault in (Fault.MISSING, Fault.SIZE) for fault in faults)
+    return counts.rows, lacking
 
 
 def state_of_record(record: Mapping[str, Any]) -> EngineState:
@@ -79,6 +90,11 @@ def pair_faults(state: EngineState, *, removes: bool) -> Iterator[str]:
         yield (
             f"{bucket.lacking} of {bucket.sampled} rows that were looked at have no object in the bucket, or another "
             "one: a restore cannot bring them back (triage store compare)"
+        )
+    if state.database.objects and not bucket.sampled:
+        yield (
+            f"none of {state.database.objects} rows was looked at in the bucket: it is not known whether database and "
+            "bucket agree (triage store compare)"
         )
     if removes and bucket.versioning == UNKNOWN:
         yield (
@@ -108,6 +124,8 @@ def restored_faults(backup: EngineState, now: EngineState) -> Iterator[str]:
             f"the database is of a time before the backup: its newest row is of {_moment(after.newest)}, then "
             f"{_moment(before.newest)}. Have the PACS send again what came since"
         )
+    if after.objects and not now.bucket.sampled:
+        yield f"none of {after.objects} rows was looked at in the bucket: triage store compare"
     if now.bucket.lacking:
         rows = f"{now.bucket.lacking} of {now.bucket.sampled} rows that were looked at"
         yield f"{rows} have no object in the bucket, or another one: triage store bring-back"
@@ -120,7 +138,8 @@ def described(state: EngineState) -> str:
     return (
         f"database {database.system_identifier or UNKNOWN}, schema {database.schema}, timeline {database.timeline}, "
         f"{database.lsn} at {_moment(database.at)}: {database.studies} studies, {database.objects} objects, newest row "
-        f"{_moment(database.newest)}; bucket {bucket.address}: versioning {bucket.versioning}, {keys}"
+        f"{_moment(database.newest)}; bucket {bucket.address}: versioning {bucket.versioning}, {keys}, "
+        f"{bucket.sampled} rows looked at, {bucket.lacking} without their object"
     )
 
 

@@ -52,12 +52,14 @@ class Look:
 
     ``after``: begin behind this key. ``most``: end after so many keys, 0 for none. ``read``: read each object, and
     compare its SHA-256. ``put_before`` (POSIX seconds): of keys that no row names, those alone that were put before it.
+    ``until``: end with this key; empty for no end.
     """
 
     after: str = ""
     most: int = 0
     read: bool = False
     put_before: float = inf
+    until: str = ""
 
 
 @dataclass
