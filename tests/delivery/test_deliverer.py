@@ -485,7 +485,7 @@ def test_a_destination_that_hangs_holds_up_no_other(spool: Spool):
             for name, to in (("hangs", port), ("pacs", scp.port))
         ]
         progress = {each.name: ProgressWatch(each.name, 60.0) for each in deliverers}
-        thread = threading.Thread(target=deliver.run, args=(deliverers, outbox, stop.is_set, stop.wait, 0.05, progress))
+        thread = threading.Thread(target=deliver.run, args=(deliverers, stop.is_set, stop.wait, 0.05, progress))
         thread.start()
         try:
             wait_for(

@@ -65,6 +65,8 @@ def store(association: Association, payload: bytes, message_id: int) -> SendResu
     try:
         answer = association.send_c_store(dataset, message_id)
     except (RuntimeError, OSError) as error:
+        if association.is_established:
+            association.abort()
         return SendResult(DeliveryStatus.RETRY, f"the association was lost ({cause(error)})", lost=True)
     if "Status" not in answer:
         association.abort()

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 _ROUND_S = 10.0  # after building and sending for so long, look for new results
 _GAUGES_S = 5.0
 _GRACE_S = 20.0
+_LOOKS_UP_S = 0.2  # how long a wait may hide that another process leads
 _CLOCKS_DIFFER_S = 60.0  # a mark from further ahead was made by a clock that was wrong
 
 
@@ -165,18 +166,18 @@ class Deliverer:
 
 def run(
     deliverers: Sequence[DestinationLoop],
-    outbox: Outbox,
     stopping: Callable[[], bool],
     wait: Callable[[float], None],
     interval_s: float,
     progress: Mapping[str, ProgressWatch],
+    lead_lost: Callable[[], bool] = lambda: False,
 ) -> bool:
     """Deliver until ``stopping()``. A message being sent then gets some seconds; if it is cut off, it is sent again.
 
     Return whether no thread is at work any more.
-    ``progress`` has a watch for each destination's name, which its rounds update.
+    ``progress`` has a watch for each destination's name, which its rounds update. Where ``lead_lost()`` nothing is
+    waited for: another process sends already, and what is in flight here must not arrive behind it.
     """
-    warn_of_strangers(outbox, [each.name for each in deliverers])
     threads = [
         threading.Thread(
             target=_loop, args=(each, stopping, wait, interval_s, progress[each.name]), name=each.name, daemon=True
@@ -187,9 +188,9 @@ def run(
         thread.start()
     while not stopping():
         wait(interval_s)
-    deadline = time.monotonic() + _GRACE_S
-    for thread in threads:
-        thread.join(max(deadline - time.monotonic(), 0.0))
+    over = until(_GRACE_S, lead_lost)
+    while not over() and (at_work := [each for each in threads if each.is_alive()]):
+        at_work[0].join(_LOOKS_UP_S)
     return not any(thread.is_alive() for thread in threads)
 
 

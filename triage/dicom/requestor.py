@@ -14,8 +14,9 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext
 
 from triage.dicom.bounded_socket import bound_reads
-from triage.dicom.pynetdicom_internals import await_answer, is_complete, rejection
+from triage.dicom.pynetdicom_internals import await_answer, connected_socket, is_complete, rejection
 from triage.dicom.tls import ClientTLS
+from triage.dicom.unacknowledged import begin_exchange, end_exchange
 from triage.errors import TriageError
 
 _REJECTIONS = {  # source and reason of an A-ASSOCIATE-RJ, PS3.8 table 9-21
@@ -57,23 +58,32 @@ class _ConnectionOpened(Protocol):
 def associated(peer: RemoteAE, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
     """Open an association that proposes ``contexts``; it is released at the end.
 
-    One whose contexts the peer rejected, all of them, is yielded too, see ``rejects_all_contexts``.
+    One that is aborted, or lost with this process, is reset: no part of a message arrives later. One whose contexts
+    the peer rejected, all of them, is yielded too, see ``rejects_all_contexts``.
 
     Raises:
         NoAssociationError: No connection, no TLS, or no association.
     """
-    association, connected = _requested(peer, contexts)
+    association, was_connected = _requested(peer, contexts)
     await_answer(association)
     try:
         if not association.is_established and not rejects_all_contexts(association):
-            raise NoAssociationError(_failure(association, peer, connected.is_set()))
+            raise NoAssociationError(_failure(association, peer, was_connected.is_set()))
         if association.is_established and not is_complete(association):
             association.abort()
             raise NoAssociationError(f"{peer} accepted the association, and left out what that needs")
+        if connected := connected_socket(association):
+            begin_exchange(connected, peer.timeout_s)
         yield association
     finally:
         if association.is_established:
-            association.release()
+            _release(association)
+
+
+def _release(association: Association) -> None:
+    if connected := connected_socket(association):
+        end_exchange(connected)
+    association.release()
 
 
 def rejects_all_contexts(association: Association) -> bool:

@@ -11,6 +11,7 @@ from typing import Self
 
 from triage.dicom.acknowledgement import acknowledge_now
 from triage.dicom.tls import ClientTLS, explain
+from triage.dicom.unacknowledged import begin_exchange, end_exchange
 from triage.errors import TriageError, UnreachableError, cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed
 
@@ -35,7 +36,7 @@ class MLLPConnection:
     """A connection to one receiver, as a context manager. Entering raises UnreachableError.
 
     ``timeout_s`` bounds connecting and each write. The files of ``tls`` are read for each connection; without it the
-    connection is plain.
+    connection is plain. One that ends between ``send`` and ``answered`` is reset: no part of the message arrives later.
     """
 
     def __init__(self, host: str, port: int, timeout_s: float, tls: ClientTLS | None = None) -> None:
@@ -61,8 +62,10 @@ class MLLPConnection:
         """
         if self._closed_by_peer():
             self._open()
+        connected = self._connected()
+        begin_exchange(connected, self._timeout_s)
         try:
-            self._connected().sendall(framed(message))
+            connected.sendall(framed(message))
         except OSError as error:
             self.close()
             raise NoAnswerError(f"the connection broke while sending ({cause(error)})", closed_by_peer=True) from error
@@ -76,6 +79,11 @@ class MLLPConnection:
             self._receive(deadline)
         self._received += 1
         return self._ready.pop(0)
+
+    def answered(self) -> None:
+        """Note that the message is answered: the connection is closed in order from now on."""
+        if self._socket is not None:
+            end_exchange(self._socket)
 
     @property
     def received(self) -> int:

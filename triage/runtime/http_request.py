@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from triage.dicom.unacknowledged import begin_exchange, end_exchange
 from triage.errors import TriageError
 from triage.runtime.deadline import broken_off_after
 
@@ -61,20 +62,30 @@ class HttpPeer:
     def ask(self, method: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> HttpResponse:
         """Send a request, and return the response. Raises PeerError.
 
-        A body that does not end in time, or is long, is cut: the status is what matters.
+        A body that does not end in time, or is long, is cut: the status is what matters. A request that is given up
+        takes its bytes with it: none arrives later.
         """
         with self._over_in_time() as late:
+            connected = self._for_request()
+            begin_exchange(connected, self._timeout_s)
             self._connection.request(method, self._target, body, dict(headers or {}))
-            self._response_socket = self._connection.sock
             response = self._connection.getresponse()
             if late():  # a connection that was shut down looks like the end of the headers
                 raise TimeoutError
+            end_exchange(connected)
             content = b""
             with suppress(OSError, http.client.HTTPException):
                 content = response.read(self._most)
             if not response.isclosed():  # the rest would be read as the next response
                 self._connection.close()
             return HttpResponse(response.status, content)
+
+    def _for_request(self) -> socket.socket:
+        if self._connection.sock is None:
+            self._connection.connect()
+        connected: socket.socket = self._connection.sock
+        self._response_socket = connected
+        return connected
 
     def close(self) -> None:
         """Close the connection."""

@@ -40,7 +40,7 @@ def deliver(settings: Settings, spool: Store) -> None:
 
     Where paging is on, it has a thread here too.
     """
-    from triage.delivery.deliverer import run
+    from triage.delivery.deliverer import run, warn_of_strangers
 
     stopping, registry = StopSignal(), CollectorRegistry()
     leadership = Leadership("deliver", settings.store, spool, stopping, registry)
@@ -64,9 +64,12 @@ def deliver(settings: Settings, spool: Store) -> None:
             """Return whether to stop, or to leave it to another host: what one destination cannot read, none can."""
             return stopping.received or leadership.gives_way(*progress.values())
 
-        times = (ended, stopping.wait, settings.deliver.interval_s)
+        def run_once() -> bool:
+            warn_of_strangers(Outbox(spool), [each.name for each in loops])
+            return run(loops, ended, stopping.wait, settings.deliver.interval_s, progress, lambda: leadership.is_lost)
+
         with leadership.alone_here(), _health(settings, leadership, ready):
-            is_over = _while_leading(leadership, names, lambda: run(loops, Outbox(spool), *times, progress), progress)
+            is_over = _while_leading(leadership, names, run_once, progress)
     if not is_over and leadership.goes_on:
         sys.exit(EXIT_LEAD_LOST)  # what hangs in a thread ends with the process, which is started again to stand by
     leadership.exit_if_lost()

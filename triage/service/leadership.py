@@ -67,6 +67,11 @@ class Leadership:
         """True if this process leads, and no other one can."""
         return not self._shared or (self._lead is not None and self._lead.is_certain)
 
+    @property
+    def is_lost(self) -> bool:
+        """True if another process has the place that this one held."""
+        return self._lead is not None and self._lead.lost
+
     def ready(self, leading: Readiness) -> tuple[bool, str]:
         """Return whether this process does its work, by ``leading``, or stands by as it should; and words for it."""
         if not self._shared:

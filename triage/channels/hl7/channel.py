@@ -172,6 +172,7 @@ class Exchange:
                 answer = self._connection.receive(deadline)
                 outcome = self._outcome(answer, identifier)
                 if outcome is not None:
+                    self._connection.answered()
                     return outcome
                 ignored = shown(answer) or ignored
         except NoAnswerError as error:
