@@ -28,6 +28,7 @@ def test_while_no_object_can_be_had_the_message_waits_and_then_names_its_patient
             with pytest.raises(OSError, match="does not answer"):
                 deliverer.round()
         assert not scp.received and len(list(deliverer.outbox.marked("pacs"))) == 1
+        assert deliverer.metrics.oldest.labels("pacs")._value.get() > 0  # an alert rests on it
         lost.lost = lost.away = False
         deliverer.round()
     assert len(scp.received) == 1 and _patient(lost, study)

@@ -82,14 +82,16 @@ class Deliverer:
         return self.destination.name
 
     def round(self) -> None:
-        """Build what is marked and send what is due, both at once; count what is left."""
-        marked = self._marked()
-        if self.destination.one_at_a_time:
-            self._build_all(marked)
-            self.send()
-        else:
-            self._build_and_send(marked)
-        self._count()
+        """Build what is marked and send what is due, both at once; count what is left, also of a round that failed."""
+        try:
+            marked = self._marked()
+            if self.destination.one_at_a_time:
+                self._build_all(marked)
+                self.send()
+            else:
+                self._build_and_send(marked)
+        finally:
+            self._count()
 
     def build(self) -> None:
         """Build for every study whose mark is old enough. A study that cannot be built holds up no other."""
