@@ -23,6 +23,7 @@ from tests.channels.test_sr import NAMES, facts
 from tests.delivery.test_deliverer import Clock, attempts, states
 from tests.support.builders import a_map
 from tests.support.findings import a_score, scored
+from tests.support.lost_objects import LostSpool
 from tests.support.receivers import orthanc, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.base import Skipped
@@ -46,6 +47,9 @@ pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptio
 
 CHANNEL = SecondaryCaptureChannel(RemoteAE("127.0.0.1", 1, "PACS", "US", 1.0), device_uid="2.25.7")
 MAP = a_map(hot=(0, 4))  # upper right
+
+
+INTERVAL_S = 100.0
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -370,3 +374,67 @@ def test_the_words_name_the_finding_that_the_map_is_of(spool: Spool):
 
     assert "Lung opacity: score 0.910000, positive from 0.4." in made.DerivationDescription
     assert "probability 0.910000, abnormal from 0.5." in built(facts(spool, mapped(spool)))[0].DerivationDescription
+
+
+# An object that cannot be read.
+
+
+def with_one_unread(spool: Spool) -> tuple[LostSpool, str]:
+    """Four studies that wait, and of the first an object that cannot be read, while those of the others can."""
+    lost = LostSpool.open(spool.root)
+    lost.lost_study = mapped(lost, "pacs")
+    for _ in range(3):
+        mapped(lost, "pacs")
+    return lost, lost.lost_study
+
+
+def at_next_try(deliverer: Deliverer, clock: Clock) -> None:
+    deliverer.round()
+    clock.at += INTERVAL_S
+
+
+def test_a_study_whose_object_cannot_be_read_holds_up_no_other_and_is_tried_again(spool: Spool):
+    lost, study = with_one_unread(spool)
+    clock = Clock()
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock, first_interval_s=INTERVAL_S)
+        deliverer.round()
+        assert len(scp.received) == 3
+        assert [uid for _, uid in deliverer.outbox.marked("pacs")] == [study]
+        lost.lost_study = ""
+        deliverer.round()  # in its pause
+        assert len(scp.received) == 3
+        clock.at += INTERVAL_S
+        deliverer.round()
+    assert len(scp.received) == 4 and states(deliverer, study) == [DeliveryState.DELIVERED]
+    assert not deliverer.outbox.marked("pacs") and not deliverer.outbox.dead.count("pacs")
+
+
+def test_a_study_whose_object_stays_unread_is_a_dead_letter_in_the_end(spool: Spool):
+    lost, study = with_one_unread(spool)
+    clock = Clock()
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock, tries=3, first_interval_s=1.0, longest_interval_s=INTERVAL_S)
+        for _ in range(2):
+            at_next_try(deliverer, clock)
+        assert not deliverer.outbox.dead.count("pacs")
+        at_next_try(deliverer, clock)
+        (letter,) = deliverer.outbox.dead.letters("pacs")
+        assert letter[0].study_instance_uid == study and "an object of it cannot be read" in letter[3]
+        assert not deliverer.outbox.marked("pacs")
+        lost.lost_study = ""
+        deliverer.outbox.dead.requeue(letter[0], clock.at)
+        deliverer.round()
+    assert states(deliverer, study) == [DeliveryState.DELIVERED]
+
+
+def test_while_the_store_gives_no_objects_no_study_is_given_up(spool: Spool):
+    lost, _ = with_one_unread(spool)
+    clock = Clock()
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock, tries=1)
+        lost.lost = lost.away = True
+        for _ in range(3):
+            with pytest.raises(OSError, match="does not answer"):
+                at_next_try(deliverer, clock)
+    assert len(deliverer.outbox.marked("pacs")) == 4 and not deliverer.outbox.dead.count("pacs")

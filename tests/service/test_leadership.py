@@ -92,6 +92,31 @@ def test_a_leader_gives_way_when_its_work_failed_for_a_lease_and_lets_others_go_
     ours.exit_if_lost()
 
 
+def test_a_part_that_fails_alone_moves_the_place_only_if_the_host_lacks_what_all_need() -> None:
+    ours, moments = by_a_clock(Place())
+    pacs, ris = (ProgressWatch(name, 60.0, moments) for name in ("pacs", "ris"))
+    with ours.taken():
+        for _ in range(3):
+            pacs.failed("Input/output error")
+            ris.made()
+            moments.now += 9
+            assert not ours.gives_way(pacs, ris, is_of_host=lambda: False)
+        pacs.failed("Input/output error")
+        ris.failed("Input/output error")
+        assert not ours.gives_way(pacs, ris, is_of_host=lambda: False)  # not for as long as a lease
+        moments.now += 10
+        pacs.failed("Input/output error")
+        ris.failed("Input/output error")
+        assert ours.gives_way(pacs, ris, is_of_host=lambda: False)
+    with ours.taken():
+        pacs.begin()
+        ris.made()  # nothing is due there
+        for _ in range(2):
+            pacs.failed("the bucket does not answer")
+            moments.now += 10
+        assert ours.gives_way(pacs, ris, is_of_host=lambda: True)
+
+
 def test_a_leader_that_works_now_and_then_does_not_give_way() -> None:
     ours, moments = by_a_clock(Place())
     work = ProgressWatch("sweeping", 60.0, moments)

@@ -16,20 +16,26 @@ class _Unread:
         self._stored = stored
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # it is looked for before a copy in a decode process has its object
+            raise AttributeError(name)
         return getattr(self._stored, name)
 
     def open(self, mode: str = "rb") -> BinaryIO:
         raise OSError(errno.ETIMEDOUT, "the bucket does not answer")
 
+    def read_bytes(self) -> bytes:
+        raise OSError(errno.ETIMEDOUT, "the bucket does not answer")
+
 
 class LostSpool(Spool):
-    """Facts are there. Objects are not while ``lost``; ``away``: none of all objects is."""
+    """Facts are there. Objects are not while ``lost``, nor those of ``lost_study``; ``away``: none of all is."""
 
     lost = away = False
+    lost_study = ""
 
     def stored_object(self, instance: ReceivedInstance) -> Any:
         stored = super().stored_object(instance)
-        return _Unread(stored) if self.lost else stored
+        return _Unread(stored) if self.lost or instance.study_instance_uid == self.lost_study else stored
 
     def gives_objects(self) -> bool:
         return not self.away

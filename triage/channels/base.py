@@ -73,6 +73,10 @@ class NothingToShowError(TriageError):
     """No message can be built, whatever the attributes of the images are; the text names no patient."""
 
 
+class ObjectUnreadError(TriageError, OSError):
+    """No message can be built now, as the bytes of an object of the study cannot be had; others' may be."""
+
+
 Send = Callable[[bytes], SendResult]
 
 

@@ -12,12 +12,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from triage.channels.base import Channel, DeliveryStatus
+from triage.channels.base import Channel, DeliveryStatus, ObjectUnreadError
 from triage.channels.settings import Destination
 from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
 from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
+from triage.delivery.unread import UnreadStudies
+from triage.errors import cause
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
@@ -62,6 +64,8 @@ class Deliverer:
     _counted_at: float = float("-inf")
 
     def __post_init__(self) -> None:
+        each = self.destination
+        self._unread = UnreadStudies(each.first_interval_s, each.longest_interval_s, each.tries)
         # From the start, so that the first event of each is an increase that an alert can see.
         metrics = self.metrics
         for counter in (
@@ -111,10 +115,13 @@ class Deliverer:
             self._build_all(marked, due.built)
 
     def _marked(self) -> list[str]:
-        """Return the studies whose mark is old enough."""
+        """Return the studies whose mark is old enough, without those that wait for an object to be readable again."""
         now = self.now()
         due = now - self.destination.delay_s
-        return [uid for since, uid in self.outbox.marked(self.name) if since <= due or since > now + _CLOCKS_DIFFER_S]
+        marked = self.outbox.marked(self.name)
+        self._unread.forget_others({uid for _, uid in marked})
+        old_enough = [uid for since, uid in marked if since <= due or since > now + _CLOCKS_DIFFER_S]
+        return [uid for uid in old_enough if not self._unread.waits(uid, now)]
 
     def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
         if not marked:
@@ -130,6 +137,11 @@ class Deliverer:
         try:
             with about(destination=self.name, study=uid):
                 built = self._build(uid)
+        except ObjectUnreadError as error:
+            if not self.spool.gives_objects():  # no fault of this study: nothing can be built
+                raise
+            self._cannot_read(uid, error)
+            return
         except OSError:
             raise
         except Exception as error:  # the edge: whatever one study does to an encoder
@@ -148,9 +160,20 @@ class Deliverer:
         builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test)
         return build_if_changed(builder, uid, self.now())
 
+    def _cannot_read(self, uid: str, error: ObjectUnreadError) -> None:
+        """Keep the mark of a study for a later try, or give it up after the last one. The others go on."""
+        why = f"an object of it cannot be read: {cause(error)}"
+        wait_s = self._unread.failed(uid, self.now())
+        if wait_s is None:
+            self._give_up(uid, f"{why}; see `triage store compare`")
+        else:
+            logger.warning("%s: the message of study %s waits, %s; again in %.0f s", self.name, uid, why, wait_s)
+
     def _cannot_build(self, uid: str, error: Exception) -> None:
         """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""
-        why = where_raised(error)
+        self._give_up(uid, where_raised(error))
+
+    def _give_up(self, uid: str, why: str) -> None:
         self.outbox.dead.bury_study(uid, self.name, f"cannot be built: {why}")
         self.metrics.build_failures.labels(self.name).inc()
         logger.error("%s: the message of study %s cannot be built: %s", self.name, uid, why)

@@ -60,9 +60,12 @@ def deliver(settings: Settings, spool: Store) -> None:
         def ready() -> tuple[bool, str]:
             return all_ready(list(progress.values())) if progress else (True, f"delivering {names}")
 
+        def no_objects() -> bool:
+            return not spool.gives_objects()
+
         def ended() -> bool:
-            """Return whether to stop, or to leave it to another host: what one destination cannot read, none can."""
-            return stopping.received or leadership.gives_way(*progress.values())
+            """Return whether to stop, or to leave it to another host: none for what one destination alone lacks."""
+            return stopping.received or leadership.gives_way(*progress.values(), is_of_host=no_objects)
 
         def run_once() -> bool:
             warn_of_strangers(Outbox(spool), [each.name for each in loops])

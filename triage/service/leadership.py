@@ -10,7 +10,7 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from math import inf
 
@@ -123,21 +123,25 @@ class Leadership:
         """True until this process has to stop or has lost its place: till then it may lead, or stand by, once more."""
         return not self._stopping.received and not self._was_lost
 
-    def gives_way(self, *work: ProgressWatch) -> bool:
-        """Return True once this process leads and a part of its work has failed at each try for as long as a lease.
+    def gives_way(self, *work: ProgressWatch, is_of_host: Callable[[], bool] = lambda: True) -> bool:
+        """Return True once this process leads and its work has failed at each try for as long as a lease.
 
-        What it lacks another host may have: end the block of ``taken``, and enter it again to stand by. With files
-        there is no other host, and without the database none can lead. What is being tried is no failure, however long
-        it takes. Ask again and again; several threads may.
+        A part of ``work`` is enough where ``is_of_host()`` says that this host lacks what all parts need; else all of
+        it has to fail. What it lacks another host may have: end the block of ``taken``, and enter it again to stand by.
+        With files there is no other host, and without the database none can lead. What is being tried is no failure,
+        however long it takes. Ask again and again; several threads may.
         """
         if not self._shared or self._gives_way:
             return self._gives_way
         if not self.leads:
             self._uncertain_at = self._clock()
-        elif any(self._has_failed(each.failures) for each in work):
+        elif self._cannot_work([self._has_failed(each.failures) for each in work], is_of_host):
             logger.warning("%s: cannot work on this host: it stands by, for another one to lead", self._name)
             self._gives_way = True
         return self._gives_way
+
+    def _cannot_work(self, failed: Sequence[bool], is_of_host: Callable[[], bool]) -> bool:
+        return any(failed) and (all(failed) or is_of_host())
 
     def _has_failed(self, failures: tuple[float, float] | None) -> bool:
         if failures is None:

@@ -10,7 +10,16 @@ from dataclasses import dataclass, field
 from pydicom.uid import SecondaryCaptureImageStorage
 
 from triage.channels import c_store_scu as dicom_store
-from triage.channels.base import Built, DeliveryStatus, NothingToShowError, Send, SendResult, Skipped, result
+from triage.channels.base import (
+    Built,
+    DeliveryStatus,
+    NothingToShowError,
+    ObjectUnreadError,
+    Send,
+    SendResult,
+    Skipped,
+    result,
+)
 from triage.channels.patient_study import left_out
 from triage.channels.secondary_capture.image import LONGEST, secondary_capture
 from triage.decision.types import Tag
@@ -59,7 +68,10 @@ class SecondaryCaptureChannel:
         return [*result(study), images]
 
     def build(self, study: Study) -> Built | Skipped:
-        """The images, one after the other. Raises NothingToShowError for one that cannot be drawn."""
+        """The images, one after the other.
+
+        Raises NothingToShowError for one that cannot be drawn, and ObjectUnreadError for one that cannot be read now.
+        """
         images = self._mapped(study)
         if not images:
             return Skipped(self._why_none(study))
@@ -134,8 +146,12 @@ def send_all(send: Send, payload: bytes) -> SendResult:
 
 
 def grey_of(stored: Openable) -> Picture | Rejected:
-    """A stored radiograph as it opens; runs in a decode process."""
-    return greys(stored.read_bytes(), LONGEST)
+    """A stored radiograph as it opens; runs in a decode process. Raises ObjectUnreadError."""
+    try:
+        content = stored.read_bytes()
+    except OSError as error:
+        raise ObjectUnreadError(*error.args[:2]) from error
+    return greys(content, LONGEST)
 
 
 def _grey(image: StudyImage, pool: DecodePool) -> Picture:
