@@ -73,9 +73,12 @@ class AgedStudies:
 def remove_aged(spool: Store, index: Worklist, limits: AgeLimits, turns: RetentionTurns | None = None) -> AgedStudies:
     """Remove old studies, unfinished transfers, and locks of workers that ended. Raises RedisError.
 
+    While the clock is in doubt only that goes which goes by no host's clock: bytes that were given up before.
+
     ``turns`` are those of the sweep before. None: begin anew.
     """
     if not limits.clock_is_steady:
+        spool.remove_dead_keys()
         return AgedStudies()
     removed, overdue, expired = 0, 0, 0
     if limits.retention_days:

@@ -43,6 +43,9 @@ class ObjectFiles(SpoolFiles):
             except OSError as error:  # worthless; the others must still be removed
                 logger.error("%s in the spool's incoming cannot be removed: %s", part.name, cause(error))
 
+    def remove_dead_keys(self) -> None:
+        """Do nothing: a file that is removed is gone."""
+
     def remove_local_parts(self, before: float) -> None:
         """Remove what uploads left: all of it is on this machine."""
         self.remove_old_parts(before)

@@ -76,6 +76,12 @@ class Objects(Protocol):
     def remove_old_parts(self, before: float) -> None:
         """Remove what uploads left that a crash ended, if last written before ``before`` (POSIX seconds)."""
 
+    def remove_dead_keys(self) -> None:
+        """Delete the bytes that nothing names any more; where files are the store, there are none.
+
+        What is dead was given up or removed before, and deadlines are the database's: no host's clock counts.
+        """
+
     def remove_local_parts(self, before: float) -> None:
         """Remove what uploads left on this machine: for one that stands by while another one's sweep does the rest."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import multiprocessing
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -15,8 +16,11 @@ from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
 from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket, RefusingBucket, StartingBucket
+from triage.operations.retention import AgedStudies, AgeLimits, remove_aged
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.removal import Removal
+from triage.spool.cluster.uploads import PART
+from triage.worklist.table.worklist import TableWorklist
 
 
 def test_a_bucket_that_refuses_is_told_from_an_object_that_is_not_there(cluster: Cluster):
@@ -212,6 +216,20 @@ def dead_keys(cluster: Cluster, count: int) -> None:
             key=f"{cluster.address.tenant}/main/x/{number}",
             tenant=cluster.address.tenant,
         )
+
+
+def test_dead_keys_go_while_a_clock_is_in_doubt_and_nothing_else_does(cluster: Cluster):
+    """A part of this machine, and an upload past its deadline, which may end yet, wait for a clock that is steady."""
+    dead_keys(cluster, 3)
+    cluster.rows("UPDATE bucket_key SET state = 'uploading' WHERE key LIKE '%/2' AND tenant = :tenant RETURNING 1")
+    store = cluster.open()
+    part = store._engines.scratch / f"old{PART}"
+    part.touch()
+    os.utime(part, (1.0, 1.0))
+    limits = AgeLimits(time.time(), retention_days=1.0, clock_is_steady=False)
+    assert remove_aged(store, TableWorklist(store, store.tables), limits) == AgedStudies()
+    assert listed(cluster) == ["uploading"]
+    assert part.exists()
 
 
 class TestABucketThatIsAway:

@@ -163,6 +163,10 @@ class ClusterStore(ObjectRows, StudyRows):
         """Remove what uploads left that a crash ended, and the keys of what was removed."""
         Removal(self._engines, self._scope).remove_old_parts(before)
 
+    def remove_dead_keys(self) -> None:
+        """Delete from the bucket what nothing names any more."""
+        Removal(self._engines, self._scope).remove_dead_keys()
+
     def remove_local_parts(self, before: float) -> None:
         """Remove what uploads left on this machine."""
         Removal(self._engines, self._scope).remove_files(before)

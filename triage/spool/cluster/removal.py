@@ -62,7 +62,7 @@ class Removal(Rows):
         self._leave_others(tenant)
         self._database.write(_EXPIRE, tenant=tenant, deadline_s=self._engines.address.upload_deadline_s)
         self._database.write(_PRUNE, tenant=tenant, kept_s=KEPT_S)
-        self._delete_dead()
+        self.remove_dead_keys()
 
     def _leave_others(self, tenant: str) -> None:
         for (key,) in self._database.write(_LEAVE, tenant=tenant):
@@ -73,8 +73,8 @@ class Removal(Rows):
                 key,
             )
 
-    def _delete_dead(self) -> None:
-        """Delete keys until the bucket does not answer, or the time is over: the next sweep goes on."""
+    def remove_dead_keys(self) -> None:
+        """Delete dead keys until the bucket does not answer, or the time is over: the next sweep goes on."""
         after, tenant, end = "", self._scope.tenant, self._clock() + _LONGEST_S
         while self._clock() < end:
             ((now,),) = self._database.read(_NOW)
