@@ -11,6 +11,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from tests.support.lost_objects import LostSpool
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Station, report, station
 from tests.support.studies import a_radiograph, add_image, settle
@@ -19,6 +20,7 @@ from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest
 from triage.inbound_reports.early_store import FOLDER
+from triage.runtime.progress import ProgressWatch
 from triage.spool.spool import Spool
 from triage.worklist.reader_acts import Act, Marking, Via, acts_of, mark
 
@@ -278,3 +280,38 @@ def test_what_one_host_heard_the_other_one_matches_and_both_forget(redis_server:
         assert standby.send(report("6", obr22=ago(HOUR), accession="ACC-9")).code == "AA"
         assert len(list((spool.root / FOLDER).iterdir())) == 1
         assert leader.match() == 0
+
+
+# A study that cannot be read.
+
+
+def test_an_object_that_could_not_be_read_once_makes_no_report_unmatched(
+    redis_server: RedisServer, spool: Spool
+) -> None:
+    lost = LostSpool.open(spool.root)
+    with station(redis_server, lost) as place:
+        place.send(report("5", obr22=ago(HOUR)))
+        place.send(report("6", obr22=ago(HOUR), accession="ACC-6"))
+        lost.lost_study = arrive(place, **taken(2 * HOUR))
+        other = arrive(place, **taken(2 * HOUR, AccessionNumber="ACC-6"))
+        assert place.match() == 1 and place.listed() == {lost.lost_study}  # and holds up no other
+        assert place.match() == 0
+        study, lost.lost_study = lost.lost_study, ""
+        assert place.match() == 1 and place.listed() == set()
+    assert [step.act for uid in (study, other) for step in acts_of(spool, uid)] == [Act.READ] * 2
+
+
+def test_a_host_that_gets_no_objects_says_so_at_each_try(redis_server: RedisServer, spool: Spool) -> None:
+    """It leads, and another one may be able to: see ``Leadership.gives_way``."""
+    lost = LostSpool.open(spool.root)
+    with station(redis_server, lost) as place:
+        place.send(report("5", obr22=ago(HOUR)))
+        arrive(place, **taken(2 * HOUR))
+        lost.lost = lost.away = True
+        failures = []
+        progress = ProgressWatch("matching", 60.0)
+        place.memory.watch(lambda: len(failures) == 2, lambda _: failures.append(progress.failures), progress)
+        assert None not in failures
+        lost.lost = lost.away = False
+        place.memory.watch(lambda: len(failures) == 3, lambda _: failures.append(progress.failures), progress)
+        assert failures[-1] is None and place.listed() == set()

@@ -21,16 +21,18 @@ from redis.exceptions import RedisError
 from triage.decision.identity import Issuer, PatientIdentifier
 from triage.decision.reasons import Reason
 from triage.decision.types import TriageDecision
-from triage.errors import cause
+from triage.errors import TriageError, cause
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest, may_be_of_other
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
+from triage.runtime.progress import ProgressWatch
 from triage.spool.clock import Clock
 from triage.spool.entries import Entries
 from triage.spool.patient import patient_in
+from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
-from triage.spool.study import StudyImage, read_study_of_objects
+from triage.spool.study import StudyImage, WholeStudy, read_whole_study
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_acts import NotTaggedError, ReadNotice
 from triage.worklist.worklist import Worklist
@@ -65,8 +67,8 @@ class EarlyReports(Protocol):
     def match(self) -> int:
         """Take the studies of stored reports off the list and return their number. Raises RedisError, OSError."""
 
-    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
-        """Match every few seconds until ``stopping()``."""
+    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None], progress: ProgressWatch) -> None:
+        """Match every few seconds until ``stopping()``; ``progress`` is told of each try."""
 
 
 class NoEarlyReports:
@@ -86,8 +88,12 @@ class NoEarlyReports:
         """Return 0: there is nothing to match."""
         return 0
 
-    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
+    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None], progress: ProgressWatch) -> None:
         """Return at once: there is nothing to match."""
+
+
+class _UnreadError(TriageError):
+    """An object of one study cannot be read, while the store gives others."""
 
 
 class EarlyReportStore:
@@ -114,6 +120,7 @@ class EarlyReportStore:
         self._refresh()
         self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a comparison
         self._not_of: set[tuple[str, str, str]] = set()  # a study as a revision that a report is not of
+        self._unread = set[str]()  # studies that the log has told of
         self._count()
 
     def remember(
@@ -166,14 +173,19 @@ class EarlyReportStore:
             self._matched_at = -1
             raise
 
-    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None]) -> None:
-        """Match every few seconds until ``stopping()``."""
+    def watch(self, stopping: Callable[[], bool], wait: Callable[[float], None], progress: ProgressWatch) -> None:
+        """Match every few seconds until ``stopping()``; ``progress`` is told of each try."""
         while not stopping():
             try:
                 self.match()
+                progress.made()
             except RedisError as error:
+                progress.failed(f"Redis: {error}")
                 logger.error("Redis: %s; trying again", error)
-            except Exception as error:  # the edge: a full disk, or a fault of ours; the next poll comes
+            except OSError as error:
+                progress.failed(f"remembered reports: {cause(error)}")
+                logger.error("remembered reports: %s; trying again", cause(error))
+            except Exception as error:  # the edge: a fault of ours, which another host has too; the next poll comes
                 logger.error("remembered reports: %s; trying again", cause(error))
             wait(_POLL_S)
 
@@ -192,6 +204,10 @@ class EarlyReportStore:
                 step = reading.record_early_notice(self._spool, self._index, uid, said, covers)
             except NotTaggedError:  # retention removed it meanwhile
                 return 0
+            except _UnreadError as error:  # it says nothing of the report: asked again at the next poll
+                self._matched_at = -1
+                self._tell_unread(uid, error)
+                return 0
             if step is not None:
                 self._metrics.reports.labels(ReportOutcome.EARLY).inc()
                 self._metrics.studies_reported.inc()
@@ -200,8 +216,24 @@ class EarlyReportStore:
             self._not_of.add((name, uid, revision))
         return 0
 
+    def _tell_unread(self, study: str, error: _UnreadError) -> None:
+        if study not in self._unread:
+            logger.warning("study %s waits for the report that was remembered: %s", study, error)
+        self._unread.add(study)
+
+    def _read_study(self, study_instance_uid: str) -> WholeStudy | None:
+        """Return a study by its objects: one of unknown patient is of no report. Raises _UnreadError, OSError."""
+        try:
+            return read_whole_study(self._spool, study_instance_uid)
+        except LeaseLostError:
+            raise
+        except OSError as error:
+            if not self._spool.gives_objects():
+                raise
+            raise _UnreadError(f"an object of {study_instance_uid} cannot be read ({cause(error)})") from error
+
     def _covers(self, report: EarlyReport, study_instance_uid: str) -> bool:
-        found = read_study_of_objects(self._spool, study_instance_uid)
+        found = self._read_study(study_instance_uid)
         if found is None or Reason.PATIENT_MISMATCH in found[0].reasons:  # it says nothing of the other patient
             return False
         study = self._arrived(*found)
@@ -212,7 +244,7 @@ class EarlyReportStore:
     def _of_same_number(self, study: Arrived) -> Iterator[Arrived]:
         """The other studies with its accession number, read ones too."""
         for uid in self._index.with_accession_number(study.accession_number) if study.accession_number else ():
-            if uid != study.study_instance_uid and (found := read_study_of_objects(self._spool, uid)) is not None:
+            if uid != study.study_instance_uid and (found := self._read_study(uid)) is not None:
                 yield self._arrived(*found)
 
     def _arrived(self, decision: TriageDecision, images: Iterable[StudyImage]) -> Arrived:

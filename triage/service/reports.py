@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from threading import Event
@@ -19,6 +20,7 @@ from triage.queue.score_queue import connect
 from triage.runtime.drain import Drain
 from triage.runtime.health import Readiness
 from triage.runtime.lasting_thread import lasting_thread
+from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
 from triage.service.health import health_server
 from triage.service.leadership import Leadership
@@ -30,6 +32,9 @@ from triage.settings.sections.reports import ReportsSettings
 from triage.spool.store import Store
 from triage.worklist.opening import worklist_of
 from triage.worklist.worklist import Worklist
+
+_LONGEST_ROUND_S = 900.0  # of one comparison of all remembered reports
+_LOOKS_UP_S = 1.0  # how long a wait may hide that this process gives its place back
 
 
 def reports(settings: Settings, spool: Store, redis_url: str) -> None:
@@ -57,14 +62,15 @@ def reports(settings: Settings, spool: Store, redis_url: str) -> None:
         ready = partial(ready_until, drain, ready, "new messages are for other hosts")
         shown = leadership.shown({ReportMetrics.reports_remembered.name})
         with health_server(shown, ready, settings.reports):
-            stop = (lambda: stopping.received, stopping.wait)
+            matching = ProgressWatch("matching remembered reports", _LONGEST_ROUND_S)
+            stop = _stop(leadership, stopping, matching)
             watchers = watchers_of(settings.channels.of_type(UPSDestination), spool, index, metrics, *stop)
             if not (port or watchers):
                 raise StartError("there is no source of reports: set reports.port, or look_s of a UPS destination")
             early = early_store(settings.reports, spool, index, metrics)
-            watchers.append(partial(early.watch, *stop))
+            watchers.append(partial(early.watch, *stop, matching))
             receiver = ReportReceiver(spool, index, report_policy(settings.reports, own), metrics, memory=early)
-            watching = [partial(_watch, leadership, watchers, stopping)]
+            watching = [partial(_watch, leadership, watchers, stopping, matching)]
             lifecycle = Lifecycle(lambda: drain.is_over, stopping.wait, started.set)
             run(settings.reports, receiver, metrics, watching, lifecycle)
     leadership.exit_if_lost()
@@ -77,11 +83,39 @@ def _ready(leadership: Leadership, receives: bool, working: Readiness) -> tuple[
     return (well and received, f"{what}; {words}") if receives and received and well else (well, words)
 
 
-def _watch(leadership: Leadership, watchers: Sequence[Callable[[], None]], stopping: StopSignal) -> None:
-    """Run ``watchers``, which one host runs for all, while this process leads."""
+def _stop(
+    leadership: Leadership, stopping: StopSignal, matching: ProgressWatch
+) -> tuple[Callable[[], bool], Callable[[float], None]]:
+    """Return whether watchers are to end, as the process does or leaves it to another host, and a wait until then."""
+
+    def ended() -> bool:
+        return stopping.received or leadership.gives_way(matching)
+
+    def wait(seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0 and not ended():
+            stopping.wait(min(left, _LOOKS_UP_S))
+
+    return ended, wait
+
+
+def _watch(
+    leadership: Leadership, watchers: Sequence[Callable[[], None]], stopping: StopSignal, matching: ProgressWatch
+) -> None:
+    """Run ``watchers``, which one host runs for all, whenever this process leads."""
+    gave_way = True
+    while gave_way and not stopping.received:
+        _watch_once(leadership, watchers, stopping, matching)
+        gave_way = leadership.gives_way()
+
+
+def _watch_once(
+    leadership: Leadership, watchers: Sequence[Callable[[], None]], stopping: StopSignal, matching: ProgressWatch
+) -> None:
     with leadership.taken() as lead:
         if lead is None:
             return
+        matching.begin()
         threads = [lasting_thread(f"leader's watcher {n}", each, stopping.go_on) for n, each in enumerate(watchers)]
         for thread in threads:
             thread.start()
