@@ -49,6 +49,7 @@ QUEUE_KEYS = {
     "rq:workers:score": "set",
     "cxr-triage:failures": "hash",
     "cxr-triage:deaths": "hash",
+    "cxr-triage:delays": "hash",
 }
 
 

@@ -14,7 +14,7 @@ from tests.support.builders import an_instance
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from triage.queue.rq_adapter import ScoreJob, open_queue
-from triage.queue.score_queue import PRIORS, QUEUE, SCORE, STAT, ScoreQueue, connect, job_id
+from triage.queue.score_queue import PRIORS, QUEUE, SCORE, STAT, Delay, ScoreQueue, connect, job_id
 from triage.spool.spool import Spool
 
 
@@ -143,6 +143,22 @@ def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(r
         client.delete(f"rq:queue:{QUEUE}")
         jobs.wake()
         assert jobs.depths() == {QUEUE: 1, PRIORS: 0, STAT: 0}
+
+
+def test_pauses_grow_are_counted_by_their_reason_and_end_with_the_object(redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        jobs, instance, other = ScoreQueue(client), an_instance(), an_instance("1.2.9", "1.2.9.1")
+        jobs.enqueue(instance, prior=True)
+        assert [jobs.postpone(instance, Delay.LOCKED) for _ in range(7)] == [15, 30, 60, 120, 240, 240, 240]
+        assert jobs.postpone(instance, Delay.UNDECIDED) == 15
+        assert jobs.is_postponed(instance) and not jobs.is_postponed(other)
+        assert (jobs.depth(), jobs.describe(instance), jobs.origins([instance])) == (0, "scheduled", [QUEUE])
+        assert not jobs.enqueue(instance), "it is put off, and a second copy of the object does not change that"
+        jobs.end([instance])
+        assert not jobs.is_postponed(instance)
+        assert jobs.postpone(instance, Delay.LOCKED) == 15
+        client.persist(f"rq:job:{job_id(instance)}")  # as another program may
+        assert not jobs.is_postponed(instance)
 
 
 @pytest.mark.parametrize(

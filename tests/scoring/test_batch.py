@@ -433,8 +433,9 @@ def test_records_that_cannot_be_read_cost_their_own_study_only(bench: Bench) -> 
     assert failed.instance == late
     assert list(bench.spool.waiting()) == [late]
     assert len(bench.indexed) == 2
-    bench.scorer.give_up(late, failed.error, 3)
-    assert [instance for instance, _ in bench.spool.dead_letters()] == [late]
+    undecided = bench.scorer.give_up(late, failed.error, 3)
+    assert undecided is not None and "the study's records cannot be read" in undecided.error
+    assert not list(bench.spool.dead_letters()) and list(bench.spool.waiting()) == [late]
 
 
 def test_a_full_disk_is_no_object_s_fault(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

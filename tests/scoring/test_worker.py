@@ -321,27 +321,30 @@ def test_trouble_with_the_disk_is_nobody_s_death(place: Workplace, monkeypatch: 
     assert place.tags() == {instance.study_instance_uid: (Tag.NORMAL, ())}
 
 
-def test_a_study_that_cannot_be_written_is_given_up_and_keeps_no_other(
+def test_an_object_whose_study_cannot_be_written_waits_and_keeps_no_other(
     place: Workplace, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Else it would end every batch that it is in: for ever, as the sweep queues all of them again."""
+    """It ends no batch that it is in, and is not given up either: its study would not say so."""
     instances = place.queued(*(a_chest(number) for number in range(3)))
     folder = place.spool.study_folder(instances[1].study_instance_uid)
     folder.parent.mkdir(exist_ok=True)
     folder.touch()
     place.work()
     assert place.tags().keys() == {instances[0].study_instance_uid, instances[2].study_instance_uid}
-    assert [instance for instance, _ in place.spool.dead_letters()] == [instances[1]]
-    assert (place.counted("retries_total"), place.counted("buried_total")) == (2, 1)
+    assert not list(place.spool.dead_letters())
+    assert list(place.spool.waiting()) == [instances[1]]
+    assert (place.counted("retries_total"), place.counted("buried_total")) == (2, 0)
+    assert place.counted("postponed_total", why="undecided") == 1
     assert "trying again" not in caplog.text
-    assert is_done(place.spool)
+    assert f"{instances[1].key} waits, and is tried again after 15 s" in caplog.text
     assert len(list(place.spool.study_uids())) == 2
 
     folder.unlink()
-    place.spool.requeue(instances[1])
-    place.jobs.enqueue(instances[1])
+    assert place.end_pauses() == 1
+    place.sweep()
     place.work()
     assert len(place.tags()) == 3
+    assert is_done(place.spool)
 
 
 def test_a_spool_that_takes_no_study_gives_up_none(place: Workplace) -> None:
@@ -403,7 +406,7 @@ KEYS_OF_RQ = (
     *("rq:queues", "rq:suspended"),
     *(f"rq:queue:{name}{end}" for name in ("score", "score-priors", "score-stat") for end in ("", ":intermediate")),
     *(f"rq:{name}:score" for name in ("wip", "failed", "finished", "canceled", "deferred", "scheduled")),
-    *("rq:clean_registries:score", "cxr-triage:failures", "cxr-triage:deaths"),
+    *("rq:clean_registries:score", "cxr-triage:failures", "cxr-triage:deaths", "cxr-triage:delays"),
 )
 SPOILT: dict[str, Callable[[Any, str], object]] = {
     "text": lambda client, name: client.set(name, b"\xffx"),

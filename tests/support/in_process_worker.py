@@ -24,14 +24,14 @@ from triage.scoring.partitioned import PartitionedScorer
 from triage.scoring.study_decisions import DecisionRules
 from triage.scoring.worker import BatchWorker, WorkerSetup
 from triage.spool.instance import ReceivedInstance
-from triage.spool.spool import Spool
+from triage.spool.store import Store
 from triage.worklist.index import IndexedWorklist
 
 
 class Workplace:
     """A spool, a queue and a worker of this process."""
 
-    def __init__(self, spool: Spool, server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool) -> None:
+    def __init__(self, spool: Store, server: RedisServer, sessions: dict[str, ModelSession], pool: DecodePool) -> None:
         self.spool = spool
         self.client = connect(server.url, 5.0)
         self.jobs = ScoreQueue(self.client)
@@ -66,8 +66,13 @@ class Workplace:
     def sweep(self) -> None:
         sweep(SharedState(self.spool, self.jobs, self.index), self.metrics, AgeLimits(now=1e9))
 
-    def counted(self, name: str) -> float:
-        return self.registry.get_sample_value(f"cxr_triage_{name}") or 0.0
+    def end_pauses(self) -> int:
+        """End the pauses of objects that were put off, as time does, and return how many there were."""
+        jobs = [key for key in self.client.scan_iter("rq:job:*") if self.client.hget(key, "status") == b"scheduled"]
+        return int(self.client.delete(*jobs)) if jobs else 0
+
+    def counted(self, name: str, **labels: str) -> float:
+        return self.registry.get_sample_value(f"cxr_triage_{name}", labels) or 0.0
 
     def tags(self) -> dict[str, tuple[Tag, tuple[Reason, ...]]]:
         entries = self.index.page(None, 1000, 2e9).entries

@@ -28,7 +28,8 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
     else false. {model}: a name, without its version. {calling_ae_title}: see ``bounded``. {outcome}: ViewCheck.
     {finding}, {point}: names in the models' cards and in the site's file of operating points.
     {queue}: score, score-priors, score-stat. {state}: ModelState, 1 for the present one. {outcome} of known
-    answers: held, differed, failed (no valid answer).
+    answers: held, differed, failed (no valid answer). {why}: locked (another process holds its study), undecided (its
+    study cannot be written or read).
     """
 
     stage_duration = histogram("stage_duration_seconds", "One stage of one image.", FAST_SECONDS, "stage")
@@ -49,6 +50,7 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
     )
     retries = counter("retries_total", "Attempts that failed and are tried again.")
     buried = counter("buried_total", "Objects that were given up after the last try.")
+    postponed = counter("postponed_total", "Times that an object was put off for a growing pause, and why.", "why")
     jobs_refused = counter("jobs_refused_total", "Jobs in the queue that were none of ours, and were not run.")
     jobs_taken = counter("jobs_taken_total", "Jobs that workers began with, by their queue.", "queue")
     model_info = gauge(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from triage.metrics.reconcile import ReconcileMetrics
+from triage.queue.job_states import POSTPONED
 from triage.queue.score_queue import PartitionedInstance, Queued, ScoreQueue, job_id
 from triage.queue.stat_orders import is_stat
 from triage.spool.instance import ReceivedInstance
@@ -95,6 +96,8 @@ class LostJobs:
     def _reason(self, work: Queued, status: str, worker: str, queued: set[str]) -> LossReason | None:
         if status == "started" and worker:
             return self._reason_started(work, worker) if self._is_alive(worker) else LossReason.DEAD_WORKER
+        if status == POSTPONED and self.jobs.is_postponed(work):
+            return None
         return None if status == "queued" and job_id(work) in queued else LossReason.LOST_JOB
 
     def _reason_started(self, work: Queued, worker: str) -> LossReason | None:

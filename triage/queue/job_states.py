@@ -12,6 +12,9 @@ from triage.queue import rq_adapter as rq
 from triage.queue.names import JOB_PREFIX, PRIORS, QUEUE, STAT, Queued, job_id
 from triage.queue.rq_adapter import Job
 
+POSTPONED = rq.JobStatus.SCHEDULED.value
+"""The status of a job that is in no queue for a time."""
+LONGEST_PAUSE_S = 900
 JOB_ID = re.compile(rb"[A-Za-z0-9_-]{1,512}")
 _SCANNED_AT_ONCE = 500
 
@@ -43,6 +46,10 @@ class JobStates:
         """Return the state of an object's job as a text for people."""
         status, worker = self.state(instance)
         return f"{status} by {worker}" if worker and status == "started" else status or "not queued"
+
+    def is_postponed(self, instance: Queued) -> bool:
+        """Return whether an object is kept out of the queue for a time of ours, which ends by itself."""
+        return 0 < int(self._client.ttl(rq.job_key(job_id(instance)))) <= LONGEST_PAUSE_S
 
     def is_of_priors(self, instances: Sequence[Queued]) -> list[bool]:
         """Return for each object whether its job is one of the priors', in the queue or in work."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from hashlib import sha256
 from typing import Protocol, Self
 
@@ -20,6 +21,16 @@ FUNCTIONS = frozenset({SCORE})
 """The closed list of job functions. It has no callbacks, which RQ would import by name."""
 
 JOB_PREFIX = "score_"
+
+
+class Delay(StrEnum):
+    """Reasons for which an object waits outside the queue; also the label ``why`` of postponed_total.
+
+    LOCKED: another process holds its study for too long. UNDECIDED: its study cannot be written or read.
+    """
+
+    LOCKED = "locked"
+    UNDECIDED = "undecided"
 
 
 class Queued(Protocol):

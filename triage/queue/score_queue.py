@@ -13,8 +13,8 @@ from redis.exceptions import ResponseError
 
 from triage.queue import rq_adapter as rq
 from triage.queue.connection import connect
-from triage.queue.job_states import JOB_ID, JobStates
-from triage.queue.names import FUNCTIONS, PRIORS, QUEUE, SCORE, STAT, PartitionedInstance, Queued, job_id
+from triage.queue.job_states import JOB_ID, POSTPONED, JobStates
+from triage.queue.names import FUNCTIONS, PRIORS, QUEUE, SCORE, STAT, Delay, PartitionedInstance, Queued, job_id
 from triage.queue.rq_adapter import Job, JobLimits, Queue
 from triage.queue.scripts import BEGIN, ENQUEUE, TAKE
 from triage.runtime.key_types import keep, remove_wrong_types
@@ -25,6 +25,7 @@ __all__ = [
     "QUEUE",
     "SCORE",
     "STAT",
+    "Delay",
     "PartitionedInstance",
     "Queued",
     "ScoreQueue",
@@ -42,9 +43,12 @@ _NUMBER_OF_PRIORS, _NUMBER_OF_STAT = 2, 3
 
 _FAILURES = "cxr-triage:failures"
 _DEATHS = "cxr-triage:deaths"
+_DELAYS = "cxr-triage:delays"
+PAUSES_S = (15, 30, 60, 120, 240)
+"""Seconds for which an object is kept out of the queue, one after another; the last one again and again."""
 _WORKER_KEY = re.compile(re.escape(rq.worker_key().encode()) + rb"[\x21-\x7e]{1,512}")
 _WORKER_SETS = rq.worker_sets((QUEUE, PRIORS, STAT))
-_LARGEST_COUNT = 1000  # of failures and deaths: an object is given up long before
+_LARGEST_COUNT = 1000  # of failures and deaths an object is given up long before; delays begin anew
 
 
 @dataclass(frozen=True)
@@ -124,8 +128,23 @@ class ScoreQueue(JobStates):
         pipeline.zrem(rq.failed_jobs(self._queue).key, name)
         pipeline.execute()
 
+    def postpone(self, instance: Queued, why: Delay) -> int:
+        """Keep an object out of the queue, each time for longer; return for how many seconds.
+
+        Its job stays for that time, in no queue; the next sweep after it queues the object.
+        """
+        count = self._count(_DELAYS, _delay_of(why, instance))
+        pause_s = PAUSES_S[min(count, len(PAUSES_S)) - 1]
+        origin = self.origins([instance])[0]
+        self.forget(instance)
+        pipeline = self._client.pipeline(transaction=False)
+        pipeline.hset(rq.job_key(job_id(instance)), mapping={"status": POSTPONED, "origin": origin})
+        pipeline.expire(rq.job_key(job_id(instance)), pause_s)
+        pipeline.execute()
+        return pause_s
+
     def end(self, instances: Sequence[Queued]) -> None:
-        """Remove the jobs of finished objects, and their counts of failures and deaths."""
+        """Remove the jobs of finished objects, and their counts of failures, deaths and delays."""
         if not instances:
             return
         keys = [instance.key for instance in instances]
@@ -133,6 +152,7 @@ class ScoreQueue(JobStates):
         pipeline.delete(*(rq.job_key(job_id(instance)) for instance in instances))
         pipeline.hdel(_FAILURES, *keys)
         pipeline.hdel(_DEATHS, *keys)
+        pipeline.hdel(_DELAYS, *(_delay_of(why, instance) for why in Delay for instance in instances))
         pipeline.execute()
 
     def refuse(self, job: Job, reason: str) -> None:
@@ -146,29 +166,29 @@ class ScoreQueue(JobStates):
 
     def count_failure(self, instance: Queued) -> int:
         """Count a failed attempt at an object, and return the number of attempts."""
-        return self._count(_FAILURES, instance)
+        return self._count(_FAILURES, instance.key)
 
     def count_death(self, instance: Queued) -> None:
         """Count a worker that died while it had the object in work."""
-        self._count(_DEATHS, instance)
+        self._count(_DEATHS, instance.key)
 
-    def _count(self, name: str, instance: Queued) -> int:
+    def _count(self, name: str, field: str) -> int:
         try:
-            return self._counted(name, instance)
+            return self._counted(name, field)
         except ResponseError:  # another program wrote a text, or a key of another type
             remove_wrong_types(self._client, _TYPES)
             if self._client.type(name) == b"hash":
-                self._client.hdel(name, instance.key)
-            return self._counted(name, instance)
+                self._client.hdel(name, field)
+            return self._counted(name, field)
 
-    def _counted(self, name: str, instance: Queued) -> int:
+    def _counted(self, name: str, field: str) -> int:
         pipeline = self._client.pipeline(transaction=False)
-        pipeline.hincrby(name, instance.key, 1)
+        pipeline.hincrby(name, field, 1)
         pipeline.expire(name, _WAITING_TTL_S)  # a count that `end` did not remove, because of a crash, expires
         count = int(pipeline.execute()[0])
         if 1 <= count <= _LARGEST_COUNT:
             return count
-        self._client.hset(name, instance.key, 1)  # written by another program: we never count so far
+        self._client.hset(name, field, 1)  # written by another program: we never count so far
         return 1
 
     def deaths(self, instances: Sequence[Queued]) -> list[int]:
@@ -228,6 +248,10 @@ class ScoreQueue(JobStates):
                 self._client.lmove(key, self._queue.key, "LEFT", "RIGHT")
 
 
+def _delay_of(why: Delay, instance: Queued) -> str:
+    return f"{why} {instance.key}"
+
+
 def _number(value: bytes | str | None) -> int:
     try:
         return int(value or 0)
@@ -237,6 +261,6 @@ def _number(value: bytes | str | None) -> int:
 
 _TYPES = {
     **rq.key_types((QUEUE, PRIORS, STAT)),
-    **dict.fromkeys((_FAILURES, _DEATHS), "hash"),
+    **dict.fromkeys((_FAILURES, _DEATHS, _DELAYS), "hash"),
 }
 """The keys that every worker uses, ours and RQ's, each with its type in Redis."""

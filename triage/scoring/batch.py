@@ -22,6 +22,7 @@ from triage.dicom.part10 import Receipt, data_set_in, read_receipt, receipt_in
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
+from triage.queue.names import Delay
 from triage.radiograph.attributes import read_attributes
 from triage.radiograph.types import Attributes, Rejected, View
 from triage.runtime.decode_scheduler import DecodeScheduler, ScheduledDecode
@@ -59,12 +60,14 @@ Assessments = list[tuple[ReceivedInstance, ImageAssessment]]
 class FailedInstance:
     """One object that could not be worked on now; ``error`` names no patient.
 
-    ``is_unread``: the place of the objects did not give its bytes, or others than were received.
+    ``is_unread``: the place of the objects did not give its bytes, or others than were received. ``delay``: it waits
+    for its study, and nothing is said against the object; None for a failure that counts.
     """
 
     instance: ReceivedInstance
     error: str
     is_unread: bool = False
+    delay: Delay | None = None
 
 
 @dataclass
@@ -230,22 +233,29 @@ class BatchScorer:
         """
         failed = scored.failed + self._settle(scored.assessments)
         self._record_unfinished(scored.unfinished)
-        for instance, each in scored.endless:
-            self.give_up(instance, f"the model {each.card.name} {each.error}", 1)
-        return failed
+        endless = [
+            self.give_up(instance, f"the model {each.card.name} {each.error}", 1) for instance, each in scored.endless
+        ]
+        return failed + [each for each in endless if each is not None]
 
-    def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> None:
-        """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object."""
+    def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> FailedInstance | None:
+        """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object.
+
+        Only a decision that knows of it may let it go: where none can be written, the object waits, and is returned.
+        """
         if not self._spool.waits(instance):
-            return  # another worker has finished it meanwhile
+            return None  # another worker has finished it meanwhile
         stored = self._spool.waiting_object(instance)
         receipt = by_store_clock(read_receipt(stored), stored)
         study, sop_instance = instance.study_instance_uid, instance.sop_instance_uid
         with about(association=receipt.association, study=study, object=sop_instance):
-            self._assess_as_failed(instance, stored, receipt, error)
+            if (undecided := self._assess_as_failed(instance, stored, receipt, error)) is not None:
+                logger.error("%s failed %d times (%s), and is not given up", instance.key, tries, error)
+                return undecided
             self._spool.bury(instance, {"error": error, "tries": tries, "buried_at": time.time()})
             self._outputs.metrics.buried.inc()
             logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
+        return None
 
     def _record_unfinished(self, assessments: Assessments) -> None:
         """Record and index what some models found on images that another model has yet to score; they stay queued."""
@@ -260,6 +270,8 @@ class BatchScorer:
         """Write assessments, decide and index their studies, and return the decisions by study."""
         # By study, as ``decide_all``: two workers that lock several studies at a time do not wait for each other.
         for instance, assessment in sorted(assessments, key=lambda each: each[0].study_instance_uid):
+            if instance.study_instance_uid in errors.by_study:
+                continue  # a lock that was waited for is not waited for again
             with errors.isolate(instance.study_instance_uid):
                 self._write(instance, assessment)
         studies = {instance.study_instance_uid for instance, _ in assessments} - errors.by_study.keys()
@@ -268,7 +280,10 @@ class BatchScorer:
         self._outputs.index(list(decisions.values()))
         return decisions
 
-    def _assess_as_failed(self, instance: ReceivedInstance, stored: Openable, receipt: Receipt, error: str) -> None:
+    def _assess_as_failed(
+        self, instance: ReceivedInstance, stored: Openable, receipt: Receipt, error: str
+    ) -> FailedInstance | None:
+        """Record that an object failed and decide its study durably; return the object where that cannot be done."""
         rejected = Rejected(Reason.WORKER_FAILURE, error)
         prepared = PreparedImage(_header_attributes(stored), View.UNKNOWN, rejected=rejected)
         (result,) = self._inference.run([prepared])
@@ -282,8 +297,10 @@ class BatchScorer:
             if decisions:
                 batch.settle()
                 self._outputs.index(list(decisions.values()))
-        for text in errors.by_study.values():  # the object is given up all the same
-            logger.error("%s: the study cannot be decided: %s", instance.study_instance_uid, text)
+        if decisions:
+            return None
+        delay = Delay.LOCKED if errors.locked else Delay.UNDECIDED
+        return FailedInstance(instance, errors.by_study[instance.study_instance_uid], delay=delay)
 
     def _has_results(self, instance: ReceivedInstance) -> bool:
         """Return True if a model has scored these bytes, and another one failed."""
@@ -343,7 +360,8 @@ class BatchScorer:
                 if study not in errors.by_study:
                     batch.file(instance)
             if study in errors.by_study:
-                failed.append(FailedInstance(instance, errors.by_study[study]))
+                delay = Delay.LOCKED if study in errors.locked else None
+                failed.append(FailedInstance(instance, errors.by_study[study], delay=delay))
             else:
                 self._count(instance, assessment)
                 log_note(instance, assessment)

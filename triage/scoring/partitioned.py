@@ -10,10 +10,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from triage.errors import cause
-from triage.queue.score_queue import PartitionedInstance
+from triage.queue.score_queue import Delay, PartitionedInstance
 from triage.runtime.decode_scheduler import ScheduledDecode
 from triage.scoring.batch import BatchScorer, FailedInstance, OpenedFile, ScoredFiles
 
@@ -77,13 +77,12 @@ class PartitionedScorer:
         """Score the started objects and write what was found; yields as ``settle``."""
         yield from self.settle(self.score(started))
 
-    def give_up(self, work: PartitionedInstance, error: str, tries: int) -> None:
-        """Make an object a dead letter of its partition."""
+    def give_up(self, work: PartitionedInstance, error: str, tries: int) -> FailedInstance | None:
+        """Make an object a dead letter of its partition; return it where its study cannot be decided: it waits."""
         failed: Failures = {}
         with _isolated([work], failed):
-            self._scorers()[work.partition].give_up(work.instance, error, tries)
-        for failure in failed.values():
-            logger.error("%s cannot be given up: %s", work.key, failure.error)
+            return self._scorers()[work.partition].give_up(work.instance, error, tries)
+        return replace(failed[work], delay=Delay.UNDECIDED)
 
     def _settle(self, scored: ScoredPartition) -> Failures:
         """Write all together or, where that or their scores failed, score and write one by one: others are finished."""

@@ -14,6 +14,7 @@ from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecisio
 from triage.errors import cause
 from triage.runtime.logs import where_raised
 from triage.spool.clock import time_of
+from triage.spool.errors import LockedError
 from triage.spool.store import Store
 
 _ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
@@ -21,11 +22,15 @@ _ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno
 
 
 class StudyErrors:
-    """Errors of a batch that concern one study each, by Study Instance UID. Errors of the whole spool are raised."""
+    """Errors of a batch that concern one study each, by Study Instance UID. Errors of the whole spool are raised.
+
+    ``locked``: those of them whose lock another process holds: nothing is wrong with them, and they are for later.
+    """
 
     def __init__(self, spool: Store) -> None:
         self._spool = spool
         self.by_study: dict[str, str] = {}
+        self.locked: set[str] = set()
 
     @contextmanager
     def isolate(self, study_instance_uid: str) -> Iterator[None]:
@@ -35,7 +40,11 @@ class StudyErrors:
         except OSError as error:
             if error.errno in _ERRORS_OF_THE_SPOOL or not self._spool.takes_studies():
                 raise
-            self.by_study[study_instance_uid] = f"the study cannot be written: {cause(error)}"
+            if isinstance(error, LockedError):
+                self.locked.add(study_instance_uid)
+                self.by_study[study_instance_uid] = f"the study is locked: {cause(error)}"
+            else:
+                self.by_study[study_instance_uid] = f"the study cannot be written: {cause(error)}"
 
 
 @dataclass(frozen=True)

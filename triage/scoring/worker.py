@@ -26,7 +26,7 @@ from triage.queue.rq_adapter import (
     WorkerStatus,
     open_queue,
 )
-from triage.queue.score_queue import PRIORS, QUEUE, STAT, PartitionedInstance, ScoreQueue
+from triage.queue.score_queue import PRIORS, QUEUE, STAT, Delay, PartitionedInstance, ScoreQueue
 from triage.runtime.decode_scheduler import wait_until_ready
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
@@ -264,8 +264,14 @@ class BatchWorker(RestrictedWorker):
                 self._retry(work, failure)
 
     def _retry(self, work: PartitionedInstance, failure: FailedInstance) -> None:
-        """Queue a failed object again, or give it up after its last attempt. An outage of the store is none."""
+        """Queue a failed object again, or give it up after its last attempt.
+
+        An outage of the store is none, nor is a study that another process holds.
+        """
         error = failure.error
+        if failure.delay is not None:
+            self._postpone(work, failure.delay, error)
+            return
         if not self._setup.scorers.gives_objects():
             self._wait_for_objects(work, error)
             return
@@ -288,9 +294,19 @@ class BatchWorker(RestrictedWorker):
         self._jobs.again(work)
         self._stop.wait(_PAUSE_S)
 
+    def _postpone(self, work: PartitionedInstance, why: Delay, error: str) -> None:
+        pause_s = self._jobs.postpone(work, why)
+        with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
+            logger.error("%s waits, and is tried again after %d s or more: %s", work.key, pause_s, error)
+        if not work.partition:
+            self._setup.metrics.postponed.labels(why).inc()
+
     def _give_up(self, work: PartitionedInstance, error: str, tries: int) -> None:
-        self._setup.scorers.give_up(work, error, tries)
-        self._jobs.end([work])
+        left = self._setup.scorers.give_up(work, error, tries)
+        if left is None:
+            self._jobs.end([work])
+        else:
+            self._postpone(work, left.delay or Delay.UNDECIDED, left.error)
 
 
 def split_ready(started: Started, wait_s: float) -> tuple[Started, Started]:

@@ -32,6 +32,13 @@ class LayoutError(SpoolError):
     """The layout of a spool cannot be read, or this program must not use it."""
 
 
+class LockedError(OSError):
+    """A lock was not had in the time allowed to it, as another process holds it. The same call may succeed later.
+
+    It says nothing of what the lock is of: no study and no object has failed.
+    """
+
+
 def is_of_engine(error: BaseException) -> TypeGuard[OSError]:
     """Return whether an error is one of PostgreSQL or of the bucket, and no other of the system."""
     return isinstance(error, OSError) and str(error.filename or "").startswith(tuple(_SETTINGS))

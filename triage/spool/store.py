@@ -149,7 +149,8 @@ class Studies(Protocol):
     def study_lock(self, study_instance_uid: str) -> AbstractContextManager[None]:
         """Hold the lock of a study, exclusive among all processes; released if the process dies.
 
-        There is a study to write into while it is held, even if it was removed before.
+        There is a study to write into while it is held, even if it was removed before. Raises LockedError where another
+        process holds it for longer than the store waits; files wait without limit.
         """
 
     def when_durable(self, study_instance_uid: str, act: Callable[[], None]) -> None:

@@ -9,12 +9,16 @@ import ssl
 from pg8000.exceptions import DatabaseError, InterfaceError
 
 from triage.errors import cause
+from triage.spool.errors import LockedError
 
 DRIVER_ERRORS = (DatabaseError, InterfaceError, OSError)
 """Everything that the driver raises for a server that refuses, fails or is gone."""
 
 UNIQUE_VIOLATION = "23505"
 LOCK_NOT_AVAILABLE = "55P03"
+_DEADLOCK = "40P01"
+_GIVEN_UP = "57014"
+_LOCKED = frozenset({LOCK_NOT_AVAILABLE, _DEADLOCK})
 
 _STATES = {
     "25006": (errno.EROFS, "the database takes no changes (it is read-only: a standby, or set so)"),
@@ -27,9 +31,9 @@ _STATES = {
     "57P03": (errno.EAGAIN, "the database is starting, stopping or recovering"),
     "57P05": (errno.ECONNRESET, "the database ended an idle connection"),
     "25P03": (errno.ECONNRESET, "the database ended a transaction that was idle for too long"),
-    "57014": (errno.ETIMEDOUT, "the database gave a statement up after the time allowed to it"),
+    _GIVEN_UP: (errno.ETIMEDOUT, "the database gave a statement up after the time allowed to it"),
     LOCK_NOT_AVAILABLE: (errno.EAGAIN, "a row of the database is locked"),
-    "40P01": (errno.EDEADLK, "two transactions of the database waited for each other, and this one was ended"),
+    _DEADLOCK: (errno.EDEADLK, "two transactions of the database waited for each other, and this one was ended"),
     "40001": (errno.EAGAIN, "a transaction of the database met another one, and has to be repeated"),
     "23503": (errno.ENOENT, "the study that this is of is not in the store"),
     "42501": (errno.EACCES, "the database's user has no right to do this"),
@@ -45,19 +49,28 @@ _CLASSES = {
 }
 _CERTIFICATE = "check it, postgres.ca_file, and the clock of this host"
 _OTHER = (errno.EIO, "the database failed")
+_HELD = f"another process holds it for longer than a statement may wait (SQLSTATE {_GIVEN_UP})"
 
 
 def as_os_error(error: BaseException, database: str = "") -> OSError:
     """Return the OSError for an error of the driver. Its text is ours: it holds nothing of the server's, or of a row.
 
     ``database``: its name (``DatabaseAddress.name``), which the error has where that of a file has its path.
-    What says that the server could not be reached or has gone is ECONNREFUSED, ECONNRESET, EHOSTUNREACH or ETIMEDOUT.
+    What says that the server could not be reached or has gone is ECONNREFUSED, ECONNRESET, EHOSTUNREACH or ETIMEDOUT;
+    a lock that another transaction holds is a ``LockedError``.
     """
     found = _of_state(sql_state(error)) if isinstance(error, DatabaseError) else _of_network(error)
     if isinstance(error.__context__, DatabaseError):  # it refused us, and was gone before we could say goodbye
         found = _of_state(sql_state(error.__context__))
     found.filename = database or None
     return found
+
+
+def as_locked(error: OSError) -> LockedError | None:
+    """Return the error of a statement that only locks, if the server gave it up: another transaction has the lock."""
+    if isinstance(error.__cause__, DatabaseError) and sql_state(error.__cause__) == _GIVEN_UP:
+        return LockedError(error.errno, _HELD, error.filename)
+    return None
 
 
 def sql_state(error: DatabaseError) -> str:
@@ -68,7 +81,8 @@ def sql_state(error: DatabaseError) -> str:
 
 def _of_state(state: str) -> OSError:
     number, text = _STATES.get(state) or _CLASSES.get(state[:2]) or _OTHER
-    return OSError(number, f"{text} (SQLSTATE {state or 'unknown'})")
+    kind = LockedError if state in _LOCKED else OSError
+    return kind(number, f"{text} (SQLSTATE {state or 'unknown'})")
 
 
 def _of_network(error: BaseException) -> OSError:

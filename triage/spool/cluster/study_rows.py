@@ -12,6 +12,7 @@ from triage.dicom.uid import valid_uid
 from triage.errors import cause
 from triage.spool.cluster.missing import missing
 from triage.spool.cluster.result_rows import ResultRows
+from triage.spool.cluster.sql_errors import as_locked
 from triage.spool.cluster.study_groups import ChangedStudies
 from triage.spool.entries import checked_name
 
@@ -52,7 +53,8 @@ class StudyRows(ResultRows):
         """Hold the lock of a study: the row's, in a transaction. In a batch it is held until that is settled.
 
         What is written under it is committed at the end of the block, or undone if that raises; in a batch, what was
-        written about other studies stays. A study of which there is nothing then is none.
+        written about other studies stays. A study of which there is nothing then is none. Raises LockedError where
+        another process holds it for longer than a statement may wait (``postgres.statement_timeout_s``).
         """
         uid = valid_uid(study_instance_uid)
         current = self._database.current()
@@ -123,6 +125,11 @@ class StudyRows(ResultRows):
 
     def _lock(self, uid: str) -> bool:
         """Lock the row of a study, made if there is none, and return whether the study is decided."""
-        while not (found := self._write(_LOCK, study=uid)):  # another process may remove it in between
-            self._make_study(uid)
+        try:
+            while not (found := self._write(_LOCK, study=uid)):  # another process may remove it in between
+                self._make_study(uid)
+        except OSError as error:
+            if (locked := as_locked(error)) is not None:
+                raise locked from error
+            raise
         return found == [[False]]
