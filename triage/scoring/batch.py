@@ -60,8 +60,7 @@ Assessments = list[tuple[ReceivedInstance, ImageAssessment]]
 class FailedInstance:
     """One object that could not be worked on now; ``error`` names no patient.
 
-    ``is_unread``: the place of the objects did not give its bytes, or others than were received. ``delay``: it waits
-    for its study, and nothing is said against the object; None for a failure that counts.
+    ``is_unread``: its bytes were not had, or others than were received. ``delay``: it waits for its study; else None.
     """
 
     instance: ReceivedInstance
@@ -330,7 +329,8 @@ class BatchScorer:
                 opened.append((instance, decode.result()))
             except FileNotFoundError as error:
                 if self._spool.waits(instance):
-                    failed.append(FailedInstance(instance, str(error)))
+                    text = f"the store has it, and no bytes of it: {cause(error)}"
+                    failed.append(FailedInstance(instance, text, is_unread=True))
                 else:
                     logger.info("%s was done by another worker meanwhile", instance.key)
             except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only

@@ -97,6 +97,21 @@ class TestScoring:
         path.write_bytes(right)
         assert bench.work([instance]) == [] and bench.only().tag is not Tag.NOT_ASSESSED
 
+    def test_one_that_the_bucket_does_not_find_is_none_that_cannot_be_decoded(
+        self, bench: Bench, kept: ClusterStore, cluster: Cluster
+    ):
+        """A filer that is behind, a replica, a bucket that was restored older: the row says that it was received."""
+        instance = service.receive(kept, service.a_chest())  # type: ignore[arg-type]
+        (path,) = (each for each in cluster.bucket.folder.iterdir() if not each.name.startswith("."))
+        right = path.read_bytes()
+        path.unlink()
+        (failed,) = bench.work([instance])
+        assert failed.is_unread and "the store has it, and no bytes of it" in failed.error
+        assert bench.indexed == {} and list(kept.waiting()) == [instance]
+
+        path.write_bytes(right)
+        assert bench.work([instance]) == [] and bench.only().tag is not Tag.NOT_ASSESSED
+
     def test_one_that_stays_wrong_is_not_assessed(self, bench: Bench, kept: ClusterStore, cluster: Cluster):
         instance = service.receive(kept, service.a_chest())  # type: ignore[arg-type]
         (path,) = (each for each in cluster.bucket.folder.iterdir() if not each.name.startswith("."))
