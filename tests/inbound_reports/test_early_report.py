@@ -47,6 +47,7 @@ def test_which_study_a_report_is_of_that_came_before_it() -> None:
         (REPORT, replace(STUDY, acquired=())),
         (REPORT, replace(STUDY, patient=digest("P-2", "x"))),
         (REPORT, replace(STUDY, patient="")),
+        (replace(by_uid, patients=REPORT.patients), replace(STUDY, patient="", is_unknown=True)),
         (REPORT, replace(STUDY, accession_number="ACC-2")),
         (replace(REPORT, accession_numbers=("",)), replace(STUDY, accession_number="", patient="")),
         (replace(REPORT, patients=()), STUDY),

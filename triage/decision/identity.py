@@ -91,6 +91,11 @@ class PatientMarks:
         )
 
 
+def identifiers_in(marks: PatientMarks) -> tuple[PatientIdentifier, ...]:
+    """Return the identifiers of marks: the value of each is a digest, see ``mark``."""
+    return tuple(PatientIdentifier(value, Issuer.from_text(issuer)) for value, issuer in marks.identifiers)
+
+
 def mark(text: str) -> str:
     """Return the digest of a patient's value, without case and outer spaces; empty for an empty value."""
     value = text.strip().casefold()
@@ -104,7 +109,7 @@ def contradiction(patients: Iterable[PatientMarks]) -> str:
 
 
 def _contradiction(one: PatientMarks, other: PatientMarks) -> str:
-    ours, theirs = (_identifiers(each) for each in (one, other))
+    ours, theirs = (identifiers_in(each) for each in (one, other))
     agree = any_may_be(ours, theirs)
     if ours and theirs and not agree:
         return "Patient ID"
@@ -114,10 +119,6 @@ def _contradiction(one: PatientMarks, other: PatientMarks) -> str:
         if agree:  # a name has many spellings, and may have undeclared characters
             return ""
     return "Patient's Name" if _share_no_word(one.names, other.names) else ""
-
-
-def _identifiers(marks: PatientMarks) -> list[PatientIdentifier]:
-    return [PatientIdentifier(value, Issuer.from_text(issuer)) for value, issuer in marks.identifiers]
 
 
 def _share_no_word(one: Sequence[Sequence[str]], other: Sequence[Sequence[str]]) -> bool:

@@ -51,6 +51,7 @@ class Arrived:
         acquired: acquisition time of each image in POSIX seconds; None where an image has none.
         issuer: issuer of the patient ID.
         accession_issuer: issuer of the accession number.
+        is_unknown: true if no object can be read that names its patient.
     """
 
     study_instance_uid: str
@@ -59,6 +60,7 @@ class Arrived:
     acquired: tuple[float | None, ...]
     issuer: Issuer = NO_ISSUER
     accession_issuer: Issuer = NO_ISSUER
+    is_unknown: bool = False
 
 
 def can_be_remembered(order: ReportedOrder, accession_numbers: Collection[PatientIdentifier]) -> bool:
@@ -80,7 +82,7 @@ def covers(report: EarlyReport, study: Arrived, issuers: Issuers = NONE) -> bool
     the report of an older study with the same accession number says nothing of a new one.
     """
     taken = [moment for moment in study.acquired if moment is not None and moment <= report.at]
-    if not study.acquired or len(taken) < len(study.acquired):
+    if (study.is_unknown and report.patients) or not study.acquired or len(taken) < len(study.acquired):
         return False
     if report.study_instance_uid:
         return (
@@ -93,7 +95,12 @@ def covers(report: EarlyReport, study: Arrived, issuers: Issuers = NONE) -> bool
 
 
 def may_be_of_other(report: EarlyReport, study: Arrived, other: Arrived, issuers: Issuers = NONE) -> bool:
-    """Return whether a report that covers ``study`` may be about ``other``, which has the number of another issuer."""
+    """Return whether a report that covers ``study`` may be about ``other``, which has the number of another issuer.
+
+    So it may if it is unknown of which patient the other is.
+    """
+    if not report.study_instance_uid and other.is_unknown:
+        return _names_order(report, other, issuers)
     two = issuers.contradict(study.accession_issuer, other.accession_issuer) or issuers.contradict(
         study.issuer, other.issuer
     )

@@ -29,7 +29,7 @@ from triage.metrics.reports import ReportMetrics
 from triage.runtime.progress import ProgressWatch
 from triage.spool.clock import Clock
 from triage.spool.entries import Entries
-from triage.spool.patient import patient_in
+from triage.spool.patient import certain_identifiers_in, patient_in
 from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
 from triage.spool.study import StudyImage, WholeStudy, read_whole_study
@@ -259,6 +259,7 @@ class EarlyReportStore:
             tuple(acquired_at(image.header) for image in counting),
             patient.issuer,
             Issuer.from_text(decision.accession_issuer),
+            is_unknown=certain_identifiers_in(images) is None,
         )
 
     def _refresh(self) -> None:

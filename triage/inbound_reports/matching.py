@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from itertools import combinations
 from typing import Protocol, Self
 
-from triage.decision.identity import Issuer, PatientIdentifier
+from triage.decision.identity import Issuer, PatientIdentifier, mark
 from triage.errors import TriageError
 from triage.inbound_reports.message import ReportedOrder
 from triage.metrics.labels import ReportOutcome
-from triage.spool.patient import Patient
+
+Identifiers = tuple[PatientIdentifier, ...]
+"""The identifiers of one patient; each value is a digest (``decision.identity.mark``)."""
 
 
 class DoubtError(TriageError):
@@ -37,8 +39,8 @@ class Known(Protocol):
     def accession_issuer(self, study_instance_uid: str) -> Issuer:
         """Return the issuer of the study's accession number, as far as the images have it."""
 
-    def patient(self, study_instance_uid: str) -> Patient:
-        """Return the patient of a study."""
+    def patient(self, study_instance_uid: str) -> Identifiers | None:
+        """Return digests of the IDs of the study's patient; empty if it has none, None if that cannot be known."""
 
     def is_of_one_patient(self, study_instance_uid: str) -> bool:
         """Return whether all objects of a study may be of one patient."""
@@ -98,19 +100,21 @@ def match(
 
     The patient's ID must agree wherever both sides have one, and so must who issued it, and the accession number. Where
     ``patient_required``, both sides must have one, unless the UID says which study it is.
-    Raises DoubtError for another patient, for accession number and UID that contradict each other, for an accession
-    number of several patients, and for a study whose objects are of several.
+    Raises DoubtError for another patient, and for one that is unknown as no object can be read; for accession number
+    and UID that contradict each other, for an accession number of several patients, and for a study whose objects are
+    of several.
     """
     uid = order.study_instance_uid
     if uid and known.is_tagged(uid):
         _same_order(order, known, uid, accession_in, issuers)
-        return Match(_of_patient(order, [uid], known, issuers), "Study Instance UID")
+        return Match(_of_patient(order, _patients(order, [uid], known), known, issuers), "Study Instance UID")
     for place in accession_in:
         issuer = order.issuers.get(place, Issuer())
         numbered = known.with_accession_number(order.identifiers.get(place, ""))
         found = [each for each in numbered if not issuers.contradict(issuer, known.accession_issuer(each))]
         if found:
-            named = [each for each in found if known.patient(each).identifiers] if patient_required else found
+            patients = _patients(order, found, known)
+            named = {uid: each for uid, each in patients.items() if each or not patient_required}
             if not named:
                 raise DoubtError(
                     ReportOutcome.NO_PATIENT,
@@ -139,8 +143,22 @@ def _same_order(order: ReportedOrder, known: Known, uid: str, accession_in: Sequ
         )
 
 
-def _of_patient(order: ReportedOrder, studies: Sequence[str], known: Known, issuers: Issuers) -> tuple[str, ...]:
+def _patients(order: ReportedOrder, studies: Sequence[str], known: Known) -> dict[str, Identifiers]:
+    """Return the patient of each study. Raises DoubtError for one that is unknown, if the report names a patient."""
     patients = {uid: known.patient(uid) for uid in studies}
+    unknown = [uid for uid, each in patients.items() if each is None]
+    if unknown and order.patients:
+        raise DoubtError(
+            ReportOutcome.UNREADABLE,
+            f"no object of study {', '.join(unknown)} that names its patient can be read, so the report cannot be "
+            "compared with it: have the PACS send the study again, then the report, or mark the study on the page",
+        )
+    return {uid: each or () for uid, each in patients.items()}
+
+
+def _of_patient(
+    order: ReportedOrder, patients: Mapping[str, Identifiers], known: Known, issuers: Issuers
+) -> tuple[str, ...]:
     agreeing = {uid: patient for uid, patient in patients.items() if _agrees(order, patient, issuers)}
     if not agreeing:
         raise DoubtError(
@@ -152,16 +170,16 @@ def _of_patient(order: ReportedOrder, studies: Sequence[str], known: Known, issu
             ReportOutcome.AMBIGUOUS,
             "the study that it names has objects of several patients: a person has to look at them",
         )
-    if len({(patient.patient_id, patient.issuer) for patient in agreeing.values()}) > 1:
+    if len({(each.value, each.issuer.namespace) for patient in agreeing.values() for each in patient[:1]}) > 1:
         raise DoubtError(ReportOutcome.AMBIGUOUS, "several patients have studies with this accession number")
     _of_one_hospital(agreeing, known, issuers)
     return tuple(agreeing)
 
 
-def _of_one_hospital(patients: Mapping[str, Patient], known: Known, issuers: Issuers) -> None:
+def _of_one_hospital(patients: Mapping[str, Identifiers], known: Known, issuers: Issuers) -> None:
     """Raise DoubtError where two issuers gave the same number and the report names no issuer."""
     numbered = [known.accession_issuer(uid) for uid in patients]
-    identifiers = [patient.identifiers for patient in patients.values() if patient.identifiers]
+    identifiers = [patient for patient in patients.values() if patient]
     two_orders = any(issuers.contradict(*pair) for pair in combinations(numbered, 2))
     if two_orders or not all(_may_be_one(*pair, issuers) for pair in combinations(identifiers, 2)):
         raise DoubtError(
@@ -173,7 +191,7 @@ def _may_be_one(one: Sequence[PatientIdentifier], other: Sequence[PatientIdentif
     return any(issuers.may_be(ours, theirs) for ours in one for theirs in other)
 
 
-def _agrees(order: ReportedOrder, patient: Patient, issuers: Issuers) -> bool:
-    if not (order.patients and patient.identifiers):
+def _agrees(order: ReportedOrder, patient: Identifiers, issuers: Issuers) -> bool:
+    if not (order.patients and patient):
         return True
-    return _may_be_one(patient.identifiers, order.patients, issuers)
+    return _may_be_one(patient, [replace(each, value=mark(each.value)) for each in order.patients], issuers)

@@ -24,7 +24,7 @@ from triage.inbound_reports.message import KINDS, MalformedError, MessageHeader,
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
 from triage.spool.clock import Clock, time_of
-from triage.spool.patient import Patient, certain_patient_of
+from triage.spool.patient import certain_identifiers_of
 from triage.spool.store import Store
 from triage.worklist import reader_acts as reading
 from triage.worklist.reader_acts import Act, ReadNotice
@@ -257,9 +257,9 @@ class _Studies:
         decision = self.spool.decision(study_instance_uid) or {}
         return Issuer.from_text(str(decision.get("accession_issuer") or ""))
 
-    def patient(self, study_instance_uid: str) -> Patient:
+    def patient(self, study_instance_uid: str) -> tuple[PatientIdentifier, ...] | None:
         try:
-            return certain_patient_of(self.spool, study_instance_uid)
+            return certain_identifiers_of(self.spool, study_instance_uid)
         except OSError as error:
             raise NotNowError(f"the images of the study cannot be read ({cause(error)}): send it again") from error
 

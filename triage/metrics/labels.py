@@ -122,6 +122,7 @@ class ReportOutcome(StrEnum):
     OWN = "own"  # a triage result that came back
     TEST = "test"  # not of production
     NO_PATIENT = "no_patient"  # it, or the study with its accession number, does not say of which patient it is
+    UNREADABLE = "unreadable"  # no object of the study can be read, and so its patient is unknown
     AMBIGUOUS = "ambiguous"
     OTHER_PATIENT = "other_patient"
     CONTRADICTORY = "contradictory"

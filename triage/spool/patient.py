@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from triage.decision.identity import PatientIdentifier
+from triage.decision.identity import PatientIdentifier, PatientMarks, identifiers_in
 from triage.dicom.attribute_text import text_of
-from triage.dicom.identity import patient_identifiers
+from triage.dicom.identity import patient_identifiers, patient_marks
 from triage.spool.store import Store
-from triage.spool.study import WholeStudy, read_study, read_study_of_objects
+from triage.spool.study import StudyImage, WholeStudy, read_study, read_study_of_objects
 
 
 @dataclass(frozen=True)
@@ -31,9 +32,26 @@ def patient_of(spool: Store, study_instance_uid: str) -> Patient:
     return _of(read_study(spool, study_instance_uid))
 
 
-def certain_patient_of(spool: Store, study_instance_uid: str) -> Patient:
-    """Return the same. Raises OSError while the store gives no objects, so that it is not known which one it is."""
-    return _of(read_study_of_objects(spool, study_instance_uid))
+def certain_identifiers_of(spool: Store, study_instance_uid: str) -> tuple[PatientIdentifier, ...] | None:
+    """Return digests of the IDs of a study's patient, of the first image that has one; empty if none of them has.
+
+    None if that cannot be known, see ``certain_identifiers_in``. Raises OSError while the store gives no objects.
+    """
+    known = read_study_of_objects(spool, study_instance_uid)
+    return certain_identifiers_in(known[1]) if known else ()
+
+
+def certain_identifiers_in(images: Sequence[StudyImage]) -> tuple[PatientIdentifier, ...] | None:
+    """Return digests (``decision.identity.mark``) of the patient's IDs: of a header, else of an assessment.
+
+    None if no image has an ID and one that might have, as nothing is known of its patient, cannot be read.
+    """
+    marks = [patient_marks(each.header) if each.has_header else each.assessment.patient for each in images]
+    found = next((each for each in marks if each.identifiers), None)
+    if found is not None:
+        return identifiers_in(found)
+    unread = any(not image.has_header and image.assessment.patient == PatientMarks() for image in images)
+    return None if unread else ()
 
 
 def _of(known: WholeStudy | None) -> Patient:

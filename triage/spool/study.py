@@ -33,7 +33,7 @@ def read_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
 
     Hold the study's lock. An object that cannot be read has the attributes of its assessment.
     """
-    return _read(spool, study_instance_uid, read_header)
+    return _read(spool, study_instance_uid, _header_if_any)
 
 
 def read_whole_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
@@ -56,7 +56,7 @@ def read_study_of_objects(spool: Store, study_instance_uid: str) -> WholeStudy |
 
 
 def _read(
-    spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset]
+    spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset | None]
 ) -> WholeStudy | None:
     record = spool.decision(study_instance_uid)
     if record is None:
@@ -87,11 +87,12 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Store, assessment: ImageAssessment, header: Dataset) -> StudyImage:
+def _image(spool: Store, assessment: ImageAssessment, own: Dataset | None) -> StudyImage:
+    header = attributes_known(assessment) if own is None else own
     if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
-    return StudyImage(assessment, header, spool.stored_object(_instance(assessment)))
+    return StudyImage(assessment, header, spool.stored_object(_instance(assessment)), has_header=own is not None)
 
 
 def _instance(assessment: ImageAssessment) -> ReceivedInstance:
@@ -103,14 +104,22 @@ def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
 
     Those of an object that cannot be read are what its assessment has of them.
     """
+    header = _header_if_any(spool, assessment)
+    return attributes_known(assessment) if header is None else header
+
+
+def _header_if_any(spool: Store, assessment: ImageAssessment) -> Dataset | None:
     try:
         return _stored_header(spool, assessment)
     except OSError:
-        return attributes_known(assessment)
+        return None
 
 
-def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset:
-    """Return the same as ``read_header``. Raises OSError for an object whose bytes cannot be had now."""
+def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset | None:
+    """Return the object's own attributes; None if it is gone or nothing of it can be read.
+
+    Raises OSError for an object whose bytes cannot be had now.
+    """
     instance = _instance(assessment)
     for _ in range(2):  # it may be filed between look-up and ``open``
         found = spool.stored_object(instance)
@@ -125,7 +134,7 @@ def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset:
             raise
         except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable
             break
-    return attributes_known(assessment)
+    return None
 
 
 def attributes_known(assessment: ImageAssessment) -> Dataset:
@@ -160,11 +169,15 @@ def _finding(finding: StudyFinding) -> str:
 
 @dataclass(frozen=True, eq=False)
 class StudyImage:
-    """One object of a study: its assessment, its attributes without pixels, and its bytes where they are kept."""
+    """One object of a study: its assessment, its attributes without pixels, and its bytes where they are kept.
+
+    ``has_header``: the attributes are its own; false if it cannot be read, and its assessment alone is known.
+    """
 
     assessment: ImageAssessment
     header: Dataset
     stored: StoredObject | None = None
+    has_header: bool = True
 
 
 def referenced(image: StudyImage) -> tuple[str, str, str]:
