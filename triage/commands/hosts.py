@@ -58,14 +58,10 @@ def _show_leaders(spool: Store) -> None:
 
 def _show_differences(workers: list[HostAtWork]) -> bool:
     """Show each part that workers have, and return True if something differs."""
-    from triage.operations.in_work import Part, differences
+    from triage.operations.in_work import compared
 
-    found = differences(workers)
-    for part in Part:
-        if not any(part in each.parts for each in workers):
-            continue
-        differ = [each for each in found if each.part is part]
-        click.echo(f"{part.words}: {'they differ' if differ else 'the same on all'}")
-        for each in differ:
-            click.echo(f"  {each}")
-    return bool(found)
+    found = compared(workers)
+    for each in filter(lambda each: each.announced, found):
+        told = ("they differ", *(f"  {line}" for line in each.words)) if each.differences else each.words
+        click.echo(f"{each.part.words}: " + "\n".join(told))
+    return any(each.differences for each in found)

@@ -69,6 +69,20 @@ class Difference:
         )
 
 
+@dataclass(frozen=True)
+class ComparedPart:
+    """One part of what decides, compared among workers. ``announced``: one of them has said what it has of it."""
+
+    part: Part
+    announced: bool
+    differences: tuple[Difference, ...]
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The result for people: each difference, or that there is none."""
+        return tuple(map(str, self.differences)) or ("the same on all",)
+
+
 def form_of(card: ModelCard) -> str:
     """Return what tells a model from another one of its name: its version, and a digest of card and weights."""
     return f"{card.version} ({_digest(card.model_dump_json())})"
@@ -108,12 +122,18 @@ def at_work(store: Store) -> list[HostAtWork]:
     return sorted(_announced(store.entries(_PLACE)), key=lambda each: (each.host, each.worker))
 
 
-def differences(workers: list[HostAtWork]) -> list[Difference]:
-    """Return what workers have in different forms, by part and name.
+def compared(workers: list[HostAtWork]) -> list[ComparedPart]:
+    """Return each part, with what workers have in different forms, by name.
 
     A part that one of them did not announce is not compared with it: it is of an earlier release.
     """
-    return [each for part in Part for each in _of_part(part, [w for w in workers if part in w.parts])]
+    known = {part: [each for each in workers if part in each.parts] for part in Part}
+    return [ComparedPart(part, bool(having), tuple(_of_part(part, having))) for part, having in known.items()]
+
+
+def differences(workers: list[HostAtWork]) -> list[Difference]:
+    """Return what workers have in different forms, by part and name."""
+    return [each for part in compared(workers) for each in part.differences]
 
 
 def _of_part(part: Part, workers: list[HostAtWork]) -> Iterator[Difference]:

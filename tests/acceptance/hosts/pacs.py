@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
+from tests.acceptance.hosts.background import Background
 from tests.acceptance.hosts.bounds import PATIENCE_S, Period, periods_between
 from tests.acceptance.hosts.objects import Outgoing
 from tests.support.dicom_peer import DX, RawPeer, response_status
@@ -39,7 +40,7 @@ class Acknowledged:
 
 
 @dataclass
-class Pacs:
+class Pacs(Background):
     """Sends objects over associations to one address, one every so often, until each is acknowledged."""
 
     address: str
@@ -51,21 +52,12 @@ class Pacs:
     acknowledged: dict[ReceivedInstance, Acknowledged] = field(default_factory=dict)
     refusals: Counter[str] = field(default_factory=Counter)
     tries: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
-    threads: list[threading.Thread] = field(default_factory=list)
     surprises: list[str] = field(default_factory=list)
 
     def start(self, objects: Sequence[Outgoing], senders: int) -> None:
         self.waiting.extend(objects)
-        self.threads = [threading.Thread(target=self._run) for _ in range(senders)]
-        for thread in self.threads:
-            thread.start()
-
-    def end(self) -> None:
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
+        self.begin(*[self._run] * senders)
 
     @property
     def is_done(self) -> bool:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
+from tests.acceptance.hosts.background import Background
 from tests.acceptance.hosts.service import OF_RIS
 from tests.support.mllp_listener import framed
 from tests.support.report_sender import Answer, report
@@ -16,14 +17,13 @@ from tests.support.report_sender import Answer, report
 READ_AFTER_S = 65.0
 """Seconds after what a study's last message said: a host's clock may say that its image came later than it did."""
 _ANOTHER = "ANOTHER-PATIENT"
-_LOOK_S = 0.5
 _SILENT_S = 30.0
 _READ = ("read", "noted before")
 """The ends of what is answered to a report after which its study is off the list."""
 
 
 @dataclass
-class Ris:
+class Ris(Background):
     """Reports each study some time after its last message, again if another message came since.
 
     ``told_at``: when the last new message of each study came, in POSIX seconds. ``patients``: the patient of each study
@@ -41,17 +41,9 @@ class Ris:
     answers: Counter[str] = field(default_factory=Counter)
     surprises: list[str] = field(default_factory=list)
     sent: int = 0
-    stop: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def end(self) -> None:
-        self.stop.set()
-        if self.thread is not None:
-            self.thread.join()
+        self.begin(partial(self.repeat, self._round_now))
 
     @property
     def left(self) -> list[str]:
@@ -59,9 +51,8 @@ class Ris:
         unread = [study for study in self.patients if self.read_at.get(study, 0.0) <= self.told_at.get(study, 0.0)]
         return unread + sorted(self.confused - self.refused)
 
-    def _run(self) -> None:
-        while not self.stop.wait(_LOOK_S):
-            self.round(time.time())
+    def _round_now(self) -> None:
+        self.round(time.time())
 
     def round(self, now: float) -> None:
         """Send what is due, one after the other. What was not answered is sent again in the next round."""

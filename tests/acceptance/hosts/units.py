@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import psutil
 
+from tests.acceptance.hosts.background import Background
+
 _RESTART_S = 1.0
 _STOP_S = 90.0
+_WATCH_S = 0.3
 
 
 @dataclass
@@ -94,29 +97,24 @@ class Units:
     """All units, and the thread that keeps them up."""
 
     all: dict[str, Unit] = field(default_factory=dict)
-    stop: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
+    keeper: Background = field(default_factory=Background)
 
     def add(self, unit: Unit) -> None:
         self.all[unit.name] = unit
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._keep)
-        self.thread.start()
+        self.keeper.begin(partial(self.keeper.repeat, self._keep, _WATCH_S))
 
     def _keep(self) -> None:
-        while not self.stop.wait(0.3):
-            for unit in list(self.all.values()):
-                unit.watch()
+        for unit in list(self.all.values()):
+            unit.watch()
 
     def end(self, last: Collection[str] = ()) -> dict[str, int | None]:
         """SIGTERM to all, to those whose names end with a word of ``last`` when the others have ended.
 
         Returns the exit status of each; what does not end is killed, and has none.
         """
-        self.stop.set()
-        if self.thread is not None:
-            self.thread.join()
+        self.keeper.end()
         running = [unit for unit in self.all.values() if unit.process is not None]
         of_last = [unit for unit in running if unit.name.partition("/")[2] in last]
         first = [unit for unit in running if unit not in of_last]

@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
+from tests.acceptance.hosts.background import Background
 from tests.acceptance.hosts.bounds import Look, Period
 from tests.acceptance.hosts.service import LEADERS, Service
 from tests.support.tcp_proxy import ask
 
-_LOOK_S = 0.5
-
 
 @dataclass
-class LeaderWatch:
+class LeaderWatch(Background):
     """Looks each half second whether a process of each leading role works, and notes for how long none did.
 
     A time without a leader is from the first look that saw none to the last one: what a look itself takes is not in it.
@@ -27,25 +26,18 @@ class LeaderWatch:
     gaps: dict[str, list[Period]] = field(default_factory=lambda: {role: [] for role in LEADERS})
     gone: dict[str, Period] = field(default_factory=dict)
     """Roles that no process leads now: since when, and until when that was seen."""
-    stop: threading.Event = field(default_factory=threading.Event)
-    threads: list[threading.Thread] = field(default_factory=list)
 
     def start(self) -> None:
-        self.threads = [threading.Thread(target=self._run, args=(role,)) for role in self.gaps]
-        for thread in self.threads:
-            thread.start()
+        self.begin(*(partial(self.repeat, partial(self._look_now, role)) for role in self.gaps))
 
     def end(self) -> None:
         """Look no more. A time that has not ended is one like the others, and is told apart by ``gone``."""
-        self.stop.set()
-        for thread in self.threads:
-            thread.join()
+        super().end()
         for role, period in self.gone.items():
             self.gaps[role].append(period)
 
-    def _run(self, role: str) -> None:
-        while not self.stop.wait(_LOOK_S):
-            self.look(role, time.monotonic())
+    def _look_now(self, role: str) -> None:
+        self.look(role, time.monotonic())
 
     def look(self, role: str, now: float) -> None:
         if not self.leads(role):
@@ -66,34 +58,25 @@ def worker(host: str) -> str:
 
 
 @dataclass
-class WorkWatch:
+class WorkWatch(Background):
     """Looks each half second which listeners the balancer gives associations, and which workers are ready."""
 
     service: Service
     balancer: Path
     """The socket of the balancer before the listeners."""
     looks: list[Look] = field(default_factory=list)
-    stop: threading.Event = field(default_factory=threading.Event)
-    thread: threading.Thread | None = None
 
     def start(self) -> None:
-        self.thread = threading.Thread(target=self._run)
-        self.thread.start()
-
-    def end(self) -> None:
-        self.stop.set()
-        if self.thread is not None:
-            self.thread.join()
+        self.begin(partial(self.repeat, self._look))
 
     def takes(self, name: str) -> bool:
         """Whether it took work at the last look."""
         return bool(self.looks) and self.looks[-1].takes[name]
 
-    def _run(self) -> None:
-        while not self.stop.wait(_LOOK_S):
-            with suppress(OSError):
-                workers = {worker(host): self.service.is_ready(host, "work") for host in self.service.hosts}
-                self.looks.append(Look(time.monotonic(), workers | self._listeners()))
+    def _look(self) -> None:
+        with suppress(OSError):
+            workers = {worker(host): self.service.is_ready(host, "work") for host in self.service.hosts}
+            self.looks.append(Look(time.monotonic(), workers | self._listeners()))
 
     def _listeners(self) -> dict[str, bool]:
         hosts = dict(zip(("listener1", "listener2", "listener3"), self.service.hosts, strict=True))
