@@ -32,6 +32,7 @@ from triage.delivery.message_records import MessageRecords
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.dicom.dx_image import part10
+from triage.dicom.part10 import data_set_in
 from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
@@ -66,7 +67,9 @@ def received(spool: Spool) -> ReceivedInstance:
     from pydicom import dcmread
 
     named = dcmread(BytesIO(content))
-    instance = ReceivedInstance(str(named.StudyInstanceUID), str(named.SOPInstanceUID), sha256(content).hexdigest())
+    instance = ReceivedInstance(
+        str(named.StudyInstanceUID), str(named.SOPInstanceUID), sha256(data_set_in(content)).hexdigest()
+    )
     part = spool.new_part()
     part.write_bytes(content)
     with part.open("rb") as file:

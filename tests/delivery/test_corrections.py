@@ -18,6 +18,7 @@ from triage.channels.hl7.settings import HL7Destination
 from triage.channels.sr.settings import SRDestination
 from triage.channels.ups.settings import UPSDestination
 from triage.channels.webhook.settings import WebhookDestination
+from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.records import assessment_from, to_record
 from triage.decision.rejection_note import RejectionNote
@@ -246,7 +247,7 @@ def test_only_a_note_of_a_named_sender_corrects_on_its_own(
 def test_what_was_said_of_a_wrong_patient_is_taken_back_there_and_the_right_one_is_told(spool: Spool) -> None:
     study = told(spool, RIS)
     right = a_radiograph(study.study, PatientID="P-2", PatientName="ROE^RICHARD")
-    add_image(spool, right, tag=Tag.NORMAL, probability=0.1)
+    add_image(spool, right, tag=Tag.NORMAL, probability=0.1, patient=PatientMarks())  # of a release without marks
     settle(spool, study.study, "ris")
     assert study.deliver() == b""
     reject(study, vouched_for=True)

@@ -26,6 +26,7 @@ from triage.commands.output.worklist import print_worklist
 from triage.decision.records import decision_from, to_record
 from triage.decision.types import Tag
 from triage.dicom.data_set import read_header
+from triage.dicom.part10 import data_set_in
 from triage.hl7.mllp_frames import Frames, framed
 from triage.radiograph.attributes import read_attributes
 from triage.runtime.release import Running
@@ -87,7 +88,7 @@ def an_image(kind: str) -> bytes:
 def stored(spool: Spool, content: bytes) -> str:
     """Put an image with its assessment and decision into a spool as the worker leaves them: its accession number."""
     found = read_attributes(read_header(BytesIO(content)))
-    instance = ReceivedInstance(STUDY, "1.2.3.4", sha256(content).hexdigest())
+    instance = ReceivedInstance(STUDY, "1.2.3.4", sha256(data_set_in(content)).hexdigest())
     part = spool.new_part()
     part.write_bytes(content)
     with part.open("rb") as file:

@@ -18,6 +18,7 @@ from triage.decision.records import assessment_from, to_record
 from triage.decision.types import PriorityPolicy, Tag, TriageDecision
 from triage.dicom.dx_image import part10
 from triage.dicom.identity import patient_marks
+from triage.dicom.part10 import data_set_in
 from triage.spool.instance import ReceivedInstance
 from triage.spool.store import Store
 from triage.worklist.carried_reading import put_with_reading
@@ -52,7 +53,7 @@ class ListSite:
             warnings.simplefilter("ignore")
             dataset = a_radiograph(uid, **(attributes or {}))
             content = part10(dataset)
-        instance = ReceivedInstance(uid, str(dataset.SOPInstanceUID), sha256(content).hexdigest())
+        instance = ReceivedInstance(uid, str(dataset.SOPInstanceUID), sha256(data_set_in(content)).hexdigest())
         upload = self.store.begin_upload()
         try:
             upload.write(memoryview(content))

@@ -16,6 +16,8 @@ from triage.decision.records import assessment_from, to_record
 from triage.decision.types import ImageAssessment, PriorityPolicy, Tag, TriageDecision
 from triage.delivery.outbox import Outbox
 from triage.dicom.dx_image import DXDescription, dx_image, part10
+from triage.dicom.identity import accession_issuer, patient_marks
+from triage.dicom.part10 import data_set_in
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -44,12 +46,15 @@ def a_radiograph(study: str, **attributes: Any) -> Dataset:
 def add_image(spool: Spool, dataset: Dataset, **changes: Any) -> ImageAssessment:
     """Store an object of a study with its assessment, as filed."""
     content = part10(dataset)
-    instance = ReceivedInstance(str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), sha256(content).hexdigest())
+    digest = sha256(data_set_in(content)).hexdigest()
+    instance = ReceivedInstance(str(dataset.StudyInstanceUID), str(dataset.SOPInstanceUID), digest)
     values = {
         "series_instance_uid": str(dataset.SeriesInstanceUID),
         "sop_class_uid": str(dataset.SOPClassUID),
         "accession_number": str(dataset.AccessionNumber),
         "acquisition_date": str(dataset.get("AcquisitionDate", "")),
+        "accession_issuer": str(accession_issuer(dataset)),
+        "patient": patient_marks(dataset),
         **changes,
     }
     return store(spool, instance, content, **values)

@@ -23,6 +23,7 @@ from tests.support.studies import a_radiograph, settle, store
 from triage.decision.records import decision_from
 from triage.decision.types import Tag
 from triage.dicom.dx_image import part10
+from triage.dicom.part10 import data_set_in
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.web.api.sources import Sources
@@ -70,7 +71,7 @@ def _study(spool: Spool, study: str, values: dict[str, str], **found: object) ->
         "sop_class_uid": "1.2.840.10008.5.1.4.1.1.1.1",
         "accession_number": values.get("AccessionNumber", "ACC-1"),
     }
-    instance = ReceivedInstance(study, values["SOPInstanceUID"], sha256(content).hexdigest())
+    instance = ReceivedInstance(study, values["SOPInstanceUID"], sha256(data_set_in(content)).hexdigest())
     store(spool, instance, content, **known, **found)
     settle(spool, study)
     return study

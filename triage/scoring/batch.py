@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
+from io import BytesIO
 
 from triage.decision.reasons import Reason
 from triage.decision.records import to_record
@@ -284,7 +285,7 @@ class BatchScorer:
     ) -> FailedInstance | None:
         """Record that an object failed and decide its study durably; return the object where that cannot be done."""
         rejected = Rejected(Reason.WORKER_FAILURE, error)
-        prepared = PreparedImage(_header_attributes(stored), View.UNKNOWN, rejected=rejected)
+        prepared = PreparedImage(_header_attributes(stored, instance), View.UNKNOWN, rejected=rejected)
         (result,) = self._inference.run([prepared])
         assert not isinstance(result, FailedImage)
         errors = StudyErrors(self._spool)
@@ -382,12 +383,17 @@ class BatchScorer:
             self._spool.write_assessment(instance, to_record(assessment))
 
 
-def _header_attributes(stored: Openable) -> Attributes:
-    """Return the attributes of an object that cannot be worked on: its order and patient are known all the same."""
+def _header_attributes(stored: Openable, instance: ReceivedInstance) -> Attributes:
+    """Return the attributes of an object that cannot be worked on: its order and patient are known all the same.
+
+    None of an object whose bytes are not those that were received: they may name another patient.
+    """
     try:
-        with warnings.catch_warnings(), stored.open("rb") as file:
+        data = stored.read_bytes()
+        _compare(data, instance.content_digest)
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return read_attributes(read_header(file))
+            return read_attributes(read_header(BytesIO(data)))
     except Exception as error:  # the edge: the header may be why it failed
         logger.warning("%s: no attribute can be read (%s)", stored.name, cause(error))
         return Attributes()

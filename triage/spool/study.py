@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -17,10 +16,10 @@ from triage.decision.records import assessment_from, decision_from
 from triage.decision.rejection import standing
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.attribute_text import text_of
-from triage.dicom.data_set import read_header as header_of
 from triage.dicom.fitting import fitting_uid
 from triage.dicom.uid import uid_of
 from triage.spool.instance import ReceivedInstance
+from triage.spool.object_header import proven_header
 from triage.spool.store import Store
 from triage.spool.stored_object import StoredObject
 
@@ -102,7 +101,8 @@ def _instance(assessment: ImageAssessment) -> ReceivedInstance:
 def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
     """Return the object's attributes, without pixels; of a damaged object those before the damage.
 
-    Those of an object that cannot be read are what its assessment has of them.
+    Those of an object that cannot be read are what its assessment has of them, as are those of one whose bytes are not
+    the ones that were received.
     """
     header = _header_if_any(spool, assessment)
     return attributes_known(assessment) if header is None else header
@@ -125,15 +125,9 @@ def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset | None:
         found = spool.stored_object(instance)
         try:
             if found is not None:
-                with warnings.catch_warnings(), found.open("rb") as file:
-                    warnings.simplefilter("ignore")
-                    return header_of(file)
+                return proven_header(found, assessment)
         except FileNotFoundError:
             continue
-        except OSError:
-            raise
-        except Exception:  # pydicom raises many kinds; the assessment says that it is undecodable
-            break
     return None
 
 
