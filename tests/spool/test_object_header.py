@@ -96,3 +96,19 @@ def test_what_changed_on_the_way_is_read_again(spool: Spool, tmp_path: Path, mon
 
     monkeypatch.setattr(Spool, "stored_object", altering)
     assert patient_of(spool, study).patient_id == "P-1"
+
+
+def test_a_file_that_is_gone_is_no_study_without_a_patient(spool: Spool) -> None:
+    study = a_study(spool, attributes=RECEIVED)
+    _file(spool, study).unlink()
+    with pytest.raises(FileNotFoundError):
+        read_whole_study(spool, study)
+    found = read_study(spool, study)
+    assert found is not None and found[1][0].unread
+
+
+def test_a_study_that_was_removed_is_none(spool: Spool) -> None:
+    study = a_study(spool, attributes=RECEIVED)
+    with spool.study_lock(study):
+        spool.remove_study(study)
+        assert read_whole_study(spool, study) is None

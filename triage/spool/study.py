@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -36,15 +37,19 @@ def read_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
 
 
 def read_whole_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
-    """Return the same as ``read_study``. Raises OSError for an object whose bytes cannot be had now."""
+    """Return the same as ``read_study``. Raises OSError for an object whose bytes cannot be had now.
+
+    That is FileNotFoundError for one that the store should have: a part of a store that is away may say so.
+    """
     return _read(spool, study_instance_uid, _stored_header)
 
 
 def read_study_of_objects(spool: Store, study_instance_uid: str) -> WholeStudy | None:
     """Return the same as ``read_study``. Raises OSError while the store gives no objects.
 
-    For what must not take a study for one without a patient, as assessments alone have none. One object that cannot be
-    read for good is as in ``read_study``: the other studies must not wait for it.
+    For what must not take a study for one without a patient, as assessments alone have none. Of a store that gives
+    others, an object that cannot be read is as in ``read_study``, and ``StudyImage.unread`` says so: for a moment or
+    for good.
     """
     try:
         return read_whole_study(spool, study_instance_uid)
@@ -55,7 +60,7 @@ def read_study_of_objects(spool: Store, study_instance_uid: str) -> WholeStudy |
 
 
 def _read(
-    spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset | None]
+    spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset | OSError | None]
 ) -> WholeStudy | None:
     record = spool.decision(study_instance_uid)
     if record is None:
@@ -86,12 +91,14 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Store, assessment: ImageAssessment, own: Dataset | None) -> StudyImage:
-    header = attributes_known(assessment) if own is None else own
+def _image(spool: Store, assessment: ImageAssessment, own: Dataset | OSError | None) -> StudyImage:
+    unread = isinstance(own, OSError)
+    header = own if isinstance(own, Dataset) else attributes_known(assessment)
     if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
-    return StudyImage(assessment, header, spool.stored_object(_instance(assessment)), has_header=own is not None)
+    stored = spool.stored_object(_instance(assessment))
+    return StudyImage(assessment, header, stored, has_header=isinstance(own, Dataset), unread=unread)
 
 
 def _instance(assessment: ImageAssessment) -> ReceivedInstance:
@@ -105,18 +112,18 @@ def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
     the ones that were received.
     """
     header = _header_if_any(spool, assessment)
-    return attributes_known(assessment) if header is None else header
+    return header if isinstance(header, Dataset) else attributes_known(assessment)
 
 
-def _header_if_any(spool: Store, assessment: ImageAssessment) -> Dataset | None:
+def _header_if_any(spool: Store, assessment: ImageAssessment) -> Dataset | OSError | None:
     try:
         return _stored_header(spool, assessment)
-    except OSError:
-        return None
+    except OSError as error:
+        return error
 
 
 def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset | None:
-    """Return the object's own attributes; None if it is gone or nothing of it can be read.
+    """Return the object's own attributes; None if it was received without any that can be read.
 
     Raises OSError for an object whose bytes cannot be had now.
     """
@@ -128,7 +135,7 @@ def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset | None:
                 return proven_header(found, assessment)
         except FileNotFoundError:
             continue
-    return None
+    raise FileNotFoundError(errno.ENOENT, f"the store has no bytes of object {instance.sop_instance_uid}")
 
 
 def attributes_known(assessment: ImageAssessment) -> Dataset:
@@ -166,12 +173,14 @@ class StudyImage:
     """One object of a study: its assessment, its attributes without pixels, and its bytes where they are kept.
 
     ``has_header``: the attributes are its own; false if it cannot be read, and its assessment alone is known.
+    ``unread``: that is as its bytes cannot be had now; they may be had later.
     """
 
     assessment: ImageAssessment
     header: Dataset
     stored: StoredObject | None = None
     has_header: bool = True
+    unread: bool = False
 
 
 def referenced(image: StudyImage) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""One byte of a header changes in the bucket: no message, no row of the list and no report is of another patient."""
+"""One byte of a header changes in the bucket, or all of it is gone: nothing is of another patient, or of none."""
 
 from __future__ import annotations
 
@@ -72,3 +72,11 @@ def test_a_dead_letter_is_of_no_patient_but_its_own(
     (assessment,) = bench.spool.assessments(instance.study_instance_uid)
     assert assessment["tag"] == Tag.NOT_ASSESSED
     assert assessment["accession_number"] == "" and not assessment["patient"]["names"]
+
+
+def test_an_object_that_the_bucket_does_not_know_now_is_an_error(cluster: Cluster):
+    store = cluster.open()
+    study = a_study(store)  # type: ignore[arg-type]
+    cluster.bucket.delete(cluster.keys()[0])
+    with pytest.raises(FileNotFoundError):
+        read_whole_study(store, study)

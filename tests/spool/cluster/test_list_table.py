@@ -130,12 +130,24 @@ class TestCompletion:
         page = site.query().page(ListRequest(patient="smith"), time.time())
         assert uids(page) == ["1.2.3"] and page.complete
 
-    def test_an_object_that_the_bucket_lost_is_no_reason_to_try_for_ever(self, cluster: Cluster):
+    def test_a_study_without_its_patient_is_not_complete_and_keeps_no_other_waiting(self, cluster: Cluster):
         site = site_of(cluster)
         site.image("1.2.3", SMITH)
-        cluster.bucket.delete(cluster.keys()[0])
+        (path,) = (each for each in cluster.bucket.folder.iterdir() if not each.name.startswith("."))
+        content = path.read_bytes()
+        path.unlink()  # the bucket answers 404: it lost the object, or a part of it that is away says so
         site.decide("1.2.3")
+        other = site.study()
         page = site.query().page(ListRequest(), time.time())
+        assert sorted(uids(page)) == sorted(["1.2.3", other]) and not page.complete
+        assert {each.decision.study_instance_uid: each.facts.patient_name for each in page.studies} == {
+            "1.2.3": "",
+            other: "DOE^JANE",
+        }
+        assert complete(site) == 0
+        path.write_bytes(content)
+        assert complete(site) == 1
+        page = site.query().page(ListRequest(patient="smith"), time.time())
         assert uids(page) == ["1.2.3"] and page.complete
 
     def test_studies_behind_a_full_turn_of_unreadable_objects_are_completed(

@@ -38,6 +38,17 @@ def test_a_bucket_that_knows_its_keys_and_gives_no_bytes_is_told_from_one_lost_o
     assert stored is not None and cluster.open(StartingBucket(folder, lost=(stored.key,))).gives_objects()
 
 
+def test_a_bucket_that_knows_none_of_our_objects_gives_none(cluster: Cluster):
+    store = cluster.open()
+    receive(store, A)
+    receive(store, B)
+    lost, other = cluster.keys()
+    cluster.bucket.delete(lost)
+    assert store.gives_objects()
+    cluster.bucket.delete(other)
+    assert not store.gives_objects()
+
+
 def killed_at(cluster: Cluster, step: str, act: Callable[[ClusterStore], object]) -> None:
     """Run ``act`` in a process that its bucket kills at the step."""
 

@@ -145,8 +145,8 @@ class ObjectRows(Rows):
     def gives_objects(self) -> bool:
         """Return whether the bucket answers about a key that it does not have, and gives some object. Never raises.
 
-        A store that has just started may know its keys before it can give their bytes. One object alone says nothing:
-        it may be the one that is lost.
+        A store that has just started may know its keys before it can give their bytes, and one of another time, or a
+        part of one, may know none of ours. One object alone says nothing: it may be the one that is lost.
         """
         return not self._why_no_objects() and self._some_can_be_read()
 
@@ -161,9 +161,7 @@ class ObjectRows(Rows):
         try:
             with self._engines.bucket.open(key) as file:
                 file.read(1)
-        except FileNotFoundError:
-            return True  # removed meanwhile: that is an answer
-        except OSError:
+        except OSError:  # one that was removed meanwhile, too: then the next one says it, or the next call
             return False
         return True
 

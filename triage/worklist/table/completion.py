@@ -28,7 +28,7 @@ from triage.worklist.table.rows import facts_columns
 logger = logging.getLogger(__name__)
 
 _UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-_OF_ONE_OBJECT = frozenset({errno.EIO, errno.EFBIG})
+_OF_ONE_OBJECT = frozenset({errno.EIO, errno.EFBIG, errno.ENOENT})
 """Errors of the bucket that say nothing of the next object: each sweep tries that object again."""
 _PAUSE_S = 30.0  # after the bucket did not answer: a batch must not wait for it study by study
 
