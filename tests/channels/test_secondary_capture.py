@@ -382,10 +382,11 @@ def test_the_words_name_the_finding_that_the_map_is_of(spool: Spool):
 def with_one_unread(spool: Spool) -> tuple[LostSpool, str]:
     """Four studies that wait, and of the first an object that cannot be read, while those of the others can."""
     lost = LostSpool.open(spool.root)
-    lost.lost_study = mapped(lost, "pacs")
+    study = mapped(lost, "pacs")
+    lost.lost_studies = frozenset({study})
     for _ in range(3):
         mapped(lost, "pacs")
-    return lost, lost.lost_study
+    return lost, study
 
 
 def at_next_try(deliverer: Deliverer, clock: Clock) -> None:
@@ -401,7 +402,7 @@ def test_a_study_whose_object_cannot_be_read_holds_up_no_other_and_is_tried_agai
         deliverer.round()
         assert len(scp.received) == 3
         assert [uid for _, uid in deliverer.outbox.marked("pacs")] == [study]
-        lost.lost_study = ""
+        lost.lost_studies = frozenset()
         deliverer.round()  # in its pause
         assert len(scp.received) == 3
         clock.at += INTERVAL_S
@@ -422,7 +423,7 @@ def test_a_study_whose_object_stays_unread_is_a_dead_letter_in_the_end(spool: Sp
         (letter,) = deliverer.outbox.dead.letters("pacs")
         assert letter[0].study_instance_uid == study and "an object of it cannot be read" in letter[3]
         assert not deliverer.outbox.marked("pacs")
-        lost.lost_study = ""
+        lost.lost_studies = frozenset()
         deliverer.outbox.dead.requeue(letter[0], clock.at)
         deliverer.round()
     assert states(deliverer, study) == [DeliveryState.DELIVERED]

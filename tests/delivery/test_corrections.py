@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
 
@@ -10,8 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from tests.support.builders import an_assessment
-from tests.support.studies import a_radiograph, add_image, settle
+from tests.support.studies import a_radiograph, add_image, settle, store
 from tests.support.told_studies import Told, told
 from tests.support.ups_manager import ups_manager
 from triage.channels.hl7.settings import HL7Destination
@@ -20,11 +20,13 @@ from triage.channels.ups.settings import UPSDestination
 from triage.channels.webhook.settings import WebhookDestination
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
-from triage.decision.records import assessment_from, to_record
+from triage.decision.records import assessment_from
 from triage.decision.rejection_note import RejectionNote
 from triage.decision.types import Tag
 from triage.delivery.build import BuildResult
 from triage.delivery.record import DeliveryState
+from triage.dicom.dx_image import part10
+from triage.dicom.part10 import data_set_in
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 
@@ -272,10 +274,12 @@ def reject(study: Told, *, vouched_for: bool) -> None:
     """A note comes that says that the study's image is of another patient's order."""
     images = [assessment_from(each) for each in study.spool.assessments(study.study)]
     image = next(each for each in images if each.tag is Tag.ABNORMAL)
-    note = an_assessment(
-        study_instance_uid=study.study,
-        sop_instance_uid="1.2.9",
-        content_digest="9" * 64,
+    content = part10(a_radiograph(study.study, SOPInstanceUID="1.2.9"))
+    instance = ReceivedInstance(study.study, "1.2.9", sha256(data_set_in(content)).hexdigest())
+    store(
+        study.spool,
+        instance,
+        content,
         tag=Tag.NOT_ASSESSED,
         reasons=(Reason.REJECTION_NOTE,),
         probability=None,
@@ -284,5 +288,4 @@ def reject(study: Told, *, vouched_for: bool) -> None:
         received_at=1_800_000_000.0,
         rejection=RejectionNote("113038", (image.sop_instance_uid,), vouched_for=vouched_for),
     )
-    study.spool.write_assessment(ReceivedInstance(study.study, "1.2.9", "9" * 64), to_record(note))
     settle(study.spool, study.study, study.name)

@@ -68,6 +68,25 @@ class StartingBucket(FileBucket):
 
 
 @dataclass(frozen=True)
+class FailingKeys(FileBucket):
+    """Gives no byte of some keys: the number of the system's for each of them."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def open(self, key: str) -> BinaryIO:
+        self._check(key)
+        return super().open(key)
+
+    def read(self, key: str) -> bytes:
+        self._check(key)
+        return super().read(key)
+
+    def _check(self, key: str) -> None:
+        if key in self.numbers:
+            raise OSError(self.numbers[key], "as the test says")
+
+
+@dataclass(frozen=True)
 class RefusingBucket(FileBucket):
     """Fails at every PUT and DELETE by a number of the system's, and notes the keys that it was to delete."""
 

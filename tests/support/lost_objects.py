@@ -28,14 +28,14 @@ class _Unread:
 
 
 class LostSpool(Spool):
-    """Facts are there. Objects are not while ``lost``, nor those of ``lost_study``; ``away``: none of all is."""
+    """Facts are there. Objects are not while ``lost``, or those of ``lost_studies``; ``away``: none of all is."""
 
     lost = away = False
-    lost_study = ""
+    lost_studies: frozenset[str] = frozenset()
 
     def stored_object(self, instance: ReceivedInstance) -> Any:
         stored = super().stored_object(instance)
-        return _Unread(stored) if self.lost or instance.study_instance_uid == self.lost_study else stored
+        return _Unread(stored) if self.lost or instance.study_instance_uid in self.lost_studies else stored
 
     def gives_objects(self) -> bool:
         return not self.away

@@ -12,7 +12,8 @@ from triage.decision.types import URGENCY_OF_TAG
 from triage.decision.urgency import lowers
 from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
-from triage.delivery.record import BEGUN, DeliveryRecord, DeliveryState, OutgoingObject
+from triage.delivery.record import BEGUN, NOT_READ, DeliveryRecord, DeliveryState, OutgoingObject
+from triage.delivery.unread import UnreadNotes
 from triage.errors import cause
 from triage.spool.store import Store
 from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study_of_objects, revision
@@ -36,6 +37,7 @@ class BuildResult(StrEnum):
     HELD = "held"  # it would lower what was raised
     WITHDRAWN = "withdrawn"  # what was said of another patient is taken back; the mark stays, for the result itself
     LATER = "later"  # that is on its way still
+    UNREAD = "unread"  # its images cannot be read, for a moment perhaps; the mark stays
 
 
 @dataclass(frozen=True)
@@ -73,10 +75,26 @@ def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> B
         known = read_study_of_objects(builder.spool, study_instance_uid)
         built = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
-            built = _build_for(builder, Study(*known, now=now, test=builder.test))
-        if built not in (BuildResult.WITHDRAWN, BuildResult.LATER):
+            built = _build_with_images(builder, Study(*known, now=now, test=builder.test))
+        if built not in (BuildResult.WITHDRAWN, BuildResult.LATER, BuildResult.UNREAD):
             builder.outbox.unmark(study_instance_uid, builder.destination)
         return built
+
+
+def _build_with_images(builder: Builder, study: Study) -> BuildResult:
+    """Build the message once the images can be read, or after some time without them; the note says which."""
+    uid, notes = study.decision.study_instance_uid, UnreadNotes(builder.spool, builder.destination)
+    if study.unread and not notes.has_waited(uid, study.now):
+        return BuildResult.UNREAD
+    built = _build_for(builder, study)
+    if study.unread and built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.SKIPPED):
+        notes.told_without(uid)
+        logger.error(
+            "%s: the images of study %s cannot be read since a quarter of an hour: its message names no patient that "
+            "they alone name. It is sent again when they can be read; `triage store compare` says what is lost",
+            *(builder.destination, uid),
+        )
+    return built
 
 
 def _build_for(builder: Builder, study: Study) -> BuildResult:
@@ -93,7 +111,7 @@ def _build_for(builder: Builder, study: Study) -> BuildResult:
     study = replace(
         study, correction=due_correction(builder.spool, study, destination, there or reached, told, content)
     )
-    if study.correction is None and (not builder.channel.wants(study) or (sent and sent[-1].said == content)):
+    if study.correction is None and (not builder.channel.wants(study) or _is_said(sent, content, study)):
         return BuildResult.NOTHING
     if _is_held(study, reached):
         logger.warning(
@@ -119,6 +137,11 @@ def _known(
     unsent = outbox.unsent(uid, records)
     lost = {each.number for each in records if each.state is DeliveryState.WAITING} - unsent.keys()
     return [outbox.give_up_lost(uid, each, now) if each.number in lost else each for each in records], unsent
+
+
+def _is_said(sent: list[DeliveryRecord], content: list[object], study: Study) -> bool:
+    """Return whether the last message says it; one that lacks images does not, once they can be read."""
+    return bool(sent) and sent[-1].said == content and (study.unread or not sent[-1].lacks_images)
 
 
 def _is_held(study: Study, reached: list[DeliveryRecord]) -> bool:
@@ -170,6 +193,7 @@ def _build(
         decided_at=study.decision.tagged_at,
         urgency="" if study.decision.urgency is URGENCY_OF_TAG[study.decision.tag] else study.decision.urgency,
         correction=study.correction.identifier if study.correction else "",
+        left_out=(NOT_READ,) if study.unread else (),
     )
     uid = study.decision.study_instance_uid
     if isinstance(built, Skipped):
@@ -184,11 +208,11 @@ def _build(
             "; ".join(built.left_out),
         )
     said = [] if built.withdraws else content
-    record = replace(record, identity=built.identity, left_out=built.left_out, said=said)
+    record = replace(record, identity=built.identity, left_out=(*built.left_out, *record.left_out), said=said)
     builder.outbox.put(uid, record, built.payload)
     if built.withdraws:
         return BuildResult.WITHDRAWN
-    return BuildResult.REPAIRED if built.left_out else BuildResult.BUILT
+    return BuildResult.REPAIRED if record.left_out else BuildResult.BUILT
 
 
 def _named(builder: Builder, study: Study, number: int, reached: list[DeliveryRecord]) -> Study:
@@ -199,6 +223,8 @@ def _named(builder: Builder, study: Study, number: int, reached: list[DeliveryRe
     encoder = builder.channel.encoder
     if study.correction:
         encoder = f"{encoder} correction {study.correction.identifier}"
+    if study.unread:  # with the images it is another message, also for who may have this one
+        encoder = f"{encoder} without images"
     name = revision(study.decision, study.images, encoder, before.revision if before else "")
     return replace(study, number=number, revision=name, before=before)
 

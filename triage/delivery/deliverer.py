@@ -9,7 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from triage.channels.base import Channel, DeliveryStatus, ObjectUnreadError
@@ -18,7 +18,8 @@ from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
 from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
-from triage.delivery.unread import UnreadStudies
+from triage.delivery.pixel_tries import PixelTries
+from triage.delivery.unread import UnreadNotes, UnreadTurns
 from triage.errors import cause
 from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
@@ -62,10 +63,12 @@ class Deliverer:
     now: Callable[[], float] = time.time
     test: bool = False
     _counted_at: float = float("-inf")
+    _unread: UnreadTurns = field(init=False)
 
     def __post_init__(self) -> None:
         each = self.destination
-        self._unread = UnreadStudies(each.first_interval_s, each.longest_interval_s, each.tries)
+        self._unread = UnreadTurns(UnreadNotes(self.spool, self.name), self.outbox)
+        self._pixels = PixelTries(each.first_interval_s, each.longest_interval_s, each.tries)
         # From the start, so that the first event of each is an increase that an alert can see.
         metrics = self.metrics
         for counter in (
@@ -115,13 +118,17 @@ class Deliverer:
             self._build_all(marked, due.built)
 
     def _marked(self) -> list[str]:
-        """Return the studies whose mark is old enough, without those that wait for an object to be readable again."""
-        now = self.now()
+        """Return the studies whose mark is old enough; last those whose images could not be read.
+
+        Without those whose pixels could not be read a moment ago.
+        """
+        now, marked = self.now(), self.outbox.marked(self.name)
+        studies = {uid for _, uid in marked}
+        self._unread.look(studies, now)
+        self._pixels.forget_others(studies)
         due = now - self.destination.delay_s
-        marked = self.outbox.marked(self.name)
-        self._unread.forget_others({uid for _, uid in marked})
-        old_enough = [uid for since, uid in marked if since <= due or since > now + _CLOCKS_DIFFER_S]
-        return [uid for uid in old_enough if not self._unread.waits(uid, now)]
+        wanted = [uid for since, uid in marked if since <= due or since > now + _CLOCKS_DIFFER_S]
+        return sorted((uid for uid in wanted if not self._pixels.waits(uid, now)), key=self._unread.waits)
 
     def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
         if not marked:
@@ -130,10 +137,12 @@ class Deliverer:
         for uid in marked:
             if ended():
                 return
-            self._build_one(uid)
+            if self._unread.may_be_tried(uid, self.now()):
+                self._build_one(uid)
             on_built(uid)
 
     def _build_one(self, uid: str) -> None:
+        begun = self.now()
         try:
             with about(destination=self.name, study=uid):
                 built = self._build(uid)
@@ -147,6 +156,10 @@ class Deliverer:
         except Exception as error:  # the edge: whatever one study does to an encoder
             self._cannot_build(uid, error)
             return
+        if built is BuildResult.UNREAD:
+            self._unread.failed(uid, begun, self.now())
+            return
+        self._unread.done(uid)
         if built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.WITHDRAWN):
             self.metrics.built.labels(self.name).inc()
         if built is BuildResult.REPAIRED:
@@ -163,7 +176,7 @@ class Deliverer:
     def _cannot_read(self, uid: str, error: ObjectUnreadError) -> None:
         """Keep the mark of a study for a later try, or give it up after the last one. The others go on."""
         why = f"an object of it cannot be read: {cause(error)}"
-        wait_s = self._unread.failed(uid, self.now())
+        wait_s = self._pixels.failed(uid, self.now())
         if wait_s is None:
             self._give_up(uid, f"{why}; see `triage store compare`")
         else:

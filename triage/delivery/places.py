@@ -5,6 +5,7 @@
                                           the bytes to send, built once; the name says when it is next tried
     undeliverable/<destination>/<study>+<revision>    given up; a person can requeue it
     undeliverable/<destination>/<study>               a result that could not be built, with the error
+    unread/<destination>/<study>          its images cannot be read: since when, or that it was told of without them
     deliveries of the study: <destination>+<number>.json    the record: its content and its state
                              <destination>+<number>.sent    the bytes, once they are acknowledged
 
@@ -14,3 +15,5 @@ A listing of ``outbox/<destination>`` says what is due: no entry is read to find
 from __future__ import annotations
 
 MARKS, OUTBOX, DEAD = TOPS = ("marks", "outbox", "undeliverable")
+
+UNREAD = "unread"

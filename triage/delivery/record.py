@@ -15,6 +15,8 @@ _TRIES_KEPT = 20
 BEGUN = "begun"
 """The outcome of an attempt that has begun, and of which no more is known: the receiver may have the message."""
 _NEWER = ("urgency", "correction")
+NOT_READ = "what the images say of patient and order: they could not be read, and it is built again when they can be"
+"""Among what a message lacks; also later releases compare with this text."""
 
 
 class DeliveryState(StrEnum):
@@ -138,6 +140,11 @@ class DeliveryRecord:
     def withdraws(self) -> bool:
         """True for a message that only takes back what was said of another patient."""
         return bool(self.correction) and not self.said
+
+    @property
+    def lacks_images(self) -> bool:
+        """True for a message that was built without images that could not be read: it may name no patient."""
+        return NOT_READ in self.left_out
 
     @property
     def told_urgency(self) -> Urgency:

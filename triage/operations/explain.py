@@ -10,7 +10,7 @@ from pydicom.uid import UID
 
 from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment, Tag, TriageDecision
-from triage.delivery.record import DeliveryState
+from triage.delivery.record import NOT_READ, DeliveryState
 from triage.model.points_file import PointsFile
 from triage.operations.explain_findings import findings_of_image, findings_of_study
 from triage.operations.explain_points import points_in_words
@@ -126,7 +126,8 @@ def _deliveries(trace: StudyTrace, zone: tzinfo | None) -> Iterator[str]:
         what = f"{record.tag}, a correction" if record.correction else record.tag
         yield f"{record.destination} {record.number}: {what}, {record.state}, built {built}; {identity}".rstrip("; ")
         for odd in record.left_out:
-            yield f"  left out, as it is odd in the images: {odd}"
+            why = "" if odd == NOT_READ else ", as it is odd in the images"
+            yield f"  left out{why}: {odd}"
         for attempt in record.tries:
             yield f"  {_moment(attempt['at'], zone)}  {attempt['outcome']}  {attempt['detail']}".rstrip()
     for name in trace.undecided_destinations:

@@ -23,7 +23,7 @@ Version 1, layout 1:
                   contacts.jsonl                   openings by readers, where paging is on: worklist/contacts.py
                   pages.jsonl                      pages that were sent about it: paging/store.py
                   deliveries/                      the objects built from it: delivery/outbox.py
-    marks/ outbox/ undeliverable/                  pending deliveries: delivery/outbox.py
+    marks/ outbox/ undeliverable/ unread/          pending deliveries: delivery/outbox.py
     adjudication/                                  studies with cases to be judged: adjudication/marks.py
     paging/                                        raised studies that are paged: paging/store.py
     reports/    <time>-<hash>.json                 reports that came before their study: inbound_reports/early_store.py

@@ -234,6 +234,11 @@ class Study:
         )
 
     @property
+    def unread(self) -> bool:
+        """True if an image could not be read, so that patient and order may not be known."""
+        return any(image.unread for image in self.images)
+
+    @property
     def raised(self) -> bool:
         """True if the study goes to the top of the list: of an urgency that raises, and no prior."""
         return self.decision.raised

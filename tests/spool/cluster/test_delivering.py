@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from contextlib import ExitStack
 from typing import Any
 
@@ -10,12 +11,14 @@ import pytest
 from tests.delivery.test_deliverer import Clock, a_deliverer
 from tests.spool.cluster.test_transactions import setting
 from tests.support.cluster import Cluster
+from tests.support.failing_buckets import FailingKeys
 from tests.support.receivers import store_scp
 from tests.support.requeued import a_requeued_result, assert_the_newest_is_there, deliver_all
 from tests.support.studies import a_study
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
+from triage.delivery.unread import GIVEN_UP_AFTER_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
@@ -72,3 +75,32 @@ def test_a_database_that_reads_and_does_not_write_has_a_message_sent_once_at_mos
 
     assert times == 1 and [each.state for each in deliverer.outbox.records(study)] == [DeliveryState.DELIVERED]
     assert len(scp.received) == 2 and len(set(scp.received)) == 1
+
+
+@pytest.mark.parametrize("number", [errno.ETIMEDOUT, errno.EAGAIN, errno.ENOENT])
+def test_a_key_that_cannot_be_read_for_a_moment_costs_no_message_its_patient(cluster: Cluster, number: int):
+    clock, failing = Clock(), dict[str, int]()
+    bucket = FailingKeys(cluster.bucket.folder, failing)
+    store = cluster.open(bucket)
+    with store_scp() as scp:
+        deliverer = a_deliverer(store, scp.port, clock)  # type: ignore[arg-type]
+        for _ in range(2):
+            a_study(store)  # type: ignore[arg-type]
+        study = a_study(store, "pacs")  # type: ignore[arg-type]
+        (instance,) = store.objects_of(study)
+        stored = store.stored_object(instance)
+        assert stored is not None
+        failing[stored.key] = number
+        deliverer.round()
+        other = a_deliverer(cluster.open(bucket), scp.port, clock)  # type: ignore[arg-type]
+        clock.at += GIVEN_UP_AFTER_S - 1.0
+        other.round()
+        assert not scp.received and other.outbox.to_be_told(study) == ("pacs",)
+        clock.at += 60.0  # as noted by the first one
+        if number == errno.ENOENT:  # the object is lost for good
+            other.round()
+            assert [record.lacks_images for record in other.outbox.records(study)] == [True]
+            return
+        failing.clear()
+        other.round()
+    assert [record.lacks_images for record in other.outbox.records(study)] == [False] and len(scp.received) == 1
