@@ -37,6 +37,7 @@ from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
+from triage.delivery.unread import GIVEN_UP_AFTER_S
 from triage.dicom.requestor import RemoteAE
 from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
@@ -416,6 +417,8 @@ def test_a_study_whose_object_stays_unread_is_a_dead_letter_in_the_end(spool: Sp
     clock = Clock()
     with store_scp() as scp:
         deliverer = a_deliverer(lost, scp.port, clock, tries=3, first_interval_s=1.0, longest_interval_s=INTERVAL_S)
+        deliverer.round()
+        clock.at += GIVEN_UP_AFTER_S  # until then its message waits for patient and order
         for _ in range(2):
             at_next_try(deliverer, clock)
         assert not deliverer.outbox.dead.count("pacs")

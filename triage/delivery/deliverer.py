@@ -17,8 +17,8 @@ from triage.channels.settings import Destination
 from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
-from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
 from triage.delivery.pixel_tries import PixelTries
+from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
 from triage.delivery.unread import UnreadNotes, UnreadTurns
 from triage.errors import cause
 from triage.metrics.delivery import DeliveryMetrics
