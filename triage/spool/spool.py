@@ -96,6 +96,9 @@ class Spool(ObjectFiles, ResultFiles):
         """Return whether there is a spool at ``root`` that we may read."""
         return os.access(self.root / VERSION_FILE, os.R_OK) and os.access(self._disabled, os.R_OK | os.X_OK)
 
+    def close(self) -> None:
+        """Do nothing: each use closes the files that it opens."""
+
     def why_away(self) -> str:
         """Return an empty text: there is no other program to ask."""
         return ""

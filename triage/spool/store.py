@@ -218,6 +218,9 @@ class Store(Objects, Results, Studies, Protocol):
     def exists(self) -> bool:
         """Return whether it is there and can be read. Never raises."""
 
+    def close(self) -> None:
+        """End what this process has open at other programs, as far as it is idle; the store can be used again."""
+
     def why_away(self) -> str:
         """Return why nothing can be received now, as its engines say; empty if they do not. Never raises.
 

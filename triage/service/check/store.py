@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 
 from triage.errors import cause
 from triage.operations.in_work import Part, at_work, differences
@@ -15,6 +16,7 @@ from triage.spool.cluster.address import BucketAddress, ClusterAddress
 from triage.spool.cluster.s3_probe import try_bucket
 from triage.spool.errors import SpoolError
 from triage.spool.open_store import schema_of, store_at
+from triage.spool.store import Store
 from triage.spool.usage import HighWater
 
 _SETTINGS = "give each host the same settings, and start work again"
@@ -41,32 +43,31 @@ def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[
     except ModuleNotFoundError as error:
         yield failed("database", what_to_install(error, "store.kind = postgres+s3") or str(error))
         return
+    with closing(store):
+        yield _database(store, name, address, high_water)
+
+
+def _database(store: Store, name: str, address: ClusterAddress, high_water: HighWater) -> CheckResult:
     try:
         if not store.exists():
             store.oldest_waiting()  # raises for the reason
-            yield warning("database", f"{name} has no tables of ours yet: the first process makes them")
-            return
+            return warning("database", f"{name} has no tables of ours yet: the first process makes them")
         schema, full = schema_of(address), high_water.reached(store)
     except SpoolError as error:
-        yield failed("database", f"{name}: {error}")
-        return
+        return failed("database", f"{name}: {error}")
     except OSError as error:
-        yield failed("database", f"{name}: {cause(error)}")
-        return
+        return failed("database", f"{name}: {cause(error)}")
     if full:
-        yield failed("database", f"{name}: above spool.high_water of store.quota_bytes: C-STORE is refused")
-    elif schema.is_later:
-        yield warning("database", f"{name}: there, as {address.tenant}, {schema}")
-    else:
-        yield ok("database", f"{name}: there, as {address.tenant}, {schema}")
+        return failed("database", f"{name}: above spool.high_water of store.quota_bytes: C-STORE is refused")
+    return (warning if schema.is_later else ok)("database", f"{name}: there, as {address.tenant}, {schema}")
 
 
 def _check_hosts(address: ClusterAddress) -> Iterator[CheckResult]:
     """Report which hosts lead, and what decides otherwise on some of them; nothing of a store that fails."""
     try:
-        store = store_at(address)
-        leaders = {name: store.workers.leader(name) for name in LED}
-        differ = differences(at_work(store))
+        with closing(store_at(address)) as store:
+            leaders = {name: store.workers.leader(name) for name in LED}
+            differ = differences(at_work(store))
     except (OSError, ModuleNotFoundError):
         return
     words = ", ".join(f"{name} on {host}" for name, host in leaders.items() if host)
