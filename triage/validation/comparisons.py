@@ -11,14 +11,14 @@ from triage.model.session import MAP
 from triage.statistics.intervals import auc
 from triage.validation.cohort.members import Overlap
 from triage.validation.measures import paper
-from triage.validation.measures.metrics_record import (
+from triage.validation.measures.comparison_records import (
     Comparisons,
     NamedReaderFigures,
     PaperRecord,
     ReplicatesRecord,
-    UnitRecord,
     VersusRecord,
 )
+from triage.validation.measures.metrics_record import UnitRecord
 from triage.validation.measures.versus import Values, compare_replicates, compare_scores, reader_figures
 from triage.validation.run import Progress, ValidationRun, counter
 from triage.validation.scores import other_models as others

@@ -13,6 +13,7 @@ from triage.statistics.intervals import Doubles, percentile_interval, weighted_a
 from triage.validation.cohort.manifest import LABEL_OF
 from triage.validation.cohort.members import Member
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws, MeasureOptions, measure_unit
+from triage.validation.measures.comparison_records import NamedReaderFigures
 from triage.validation.measures.figures import Figure, confusion_figures
 from triage.validation.measures.finding_records import (
     CallsCase,
@@ -22,7 +23,7 @@ from triage.validation.measures.finding_records import (
     FindingsRecord,
     MacroRecord,
 )
-from triage.validation.measures.metrics_record import CohortMeasurements, NamedReaderFigures, PointCase
+from triage.validation.measures.metrics_record import CohortMeasurements, PointCase
 from triage.validation.measures.versus import Values, reader_figures
 from triage.validation.scores.prediction import Prediction
 from triage.validation.scores.scored import CohortImage, ScoredCohort, per_image, per_study

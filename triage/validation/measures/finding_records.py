@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-from triage.validation.measures.metrics_record import Figures, NamedReaderFigures, PointCase, UnitRecord
+from triage.validation.measures.comparison_records import NamedReaderFigures
+from triage.validation.measures.metrics_record import Figures, PointCase, UnitRecord
 
 
 class CallsCase(TypedDict):

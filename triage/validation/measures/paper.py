@@ -11,7 +11,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
-from triage.validation.measures.metrics_record import PaperRecord, UnitRecord
+from triage.validation.measures.comparison_records import PaperRecord
+from triage.validation.measures.metrics_record import UnitRecord
 
 MARGINS = {"auc": 0.02, "sensitivity": 0.05, "specificity": 0.05}
 

@@ -8,17 +8,16 @@ import numpy as np
 
 from triage.statistics.intervals import Bounds, Doubles, delong, mcnemar, percentile_interval, t_test, weighted_auc
 from triage.validation.measures.cohort_record import ChosenThreshold, Draws, roc_points
-from triage.validation.measures.figures import auc_figure, confusion_figures, json_number
-from triage.validation.measures.metrics_record import (
+from triage.validation.measures.comparison_records import (
     AUCDifference,
-    Interval,
     PairedPoint,
     ReaderFigures,
     ReplicatesOf,
     ReplicatesRecord,
-    ValueRecord,
     VersusRecord,
 )
+from triage.validation.measures.figures import auc_figure, confusion_figures, json_number
+from triage.validation.measures.metrics_record import Interval, ValueRecord
 from triage.validation.scores.scored import Flags, ScoredCohort
 
 Values = Sequence[float | None]

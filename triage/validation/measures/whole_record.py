@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from triage.validation.measures.comparison_records import Comparisons, PaperRecord
 from triage.validation.measures.finding_records import FindingsRecord, SitePointsRecord
 from triage.validation.measures.metrics_record import (
     BarRecord,
     CohortMeasurements,
     CohortRecord,
-    Comparisons,
     DicomRecord,
     FoldsRecord,
     GroupRecord,
     MadeRecord,
     ModelRecord,
     NotAssessedRecord,
-    PaperRecord,
     SettingsRecord,
     ShortcutRecord,
 )

@@ -16,12 +16,7 @@ from matplotlib.figure import Figure
 
 from triage.statistics.intervals import Bounds
 from triage.validation.measures.figures import main_bounds
-from triage.validation.measures.metrics_record import (
-    ConfusionRecord,
-    FigureRecord,
-    RocPoint,
-    ValueRecord,
-)
+from triage.validation.measures.metrics_record import ConfusionRecord, FigureRecord, RocPoint, ValueRecord
 from triage.validation.measures.whole_record import MetricsRecord
 
 matplotlib.use("Agg")
