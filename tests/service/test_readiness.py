@@ -19,6 +19,28 @@ def free(count: int) -> list[int]:
         return [int(each.getsockname()[1]) for each in opened]
 
 
+def test_a_worker_that_waits_at_a_silent_redis_says_so_though_its_wait_goes_on(
+    tmp_path: Path, redis_server: RedisServer
+) -> None:
+    write_model(tmp_path / "models", "tiny-adult", bias=-10)
+    (port,) = free(1)
+    with roles(tmp_path, redis_server.url, tmp_path / "models", worker_metrics_port=str(port)) as running:
+        running.start("work")
+        wait_for(lambda: fetch(port, "/readyz")[0] == 200, "the worker to be ready", 60.0)
+        redis_server.stall()
+        try:
+            # In its own words, when its wait has ended a minute later, it would be: Redis does not answer.
+            status, said = wait_for(lambda: _silent(fetch(port, "/readyz")), "the worker not to be ready", 60.0)
+            assert status == 503 and said.rstrip().endswith("nothing is scored")
+        finally:
+            redis_server.resume()
+        wait_for(lambda: fetch(port, "/readyz")[0] == 200, "the worker to be ready again", 60.0)
+
+
+def _silent(answer: tuple[int, str]) -> tuple[int, str] | None:
+    return answer if "Redis has not answered for" in answer[1] else None
+
+
 def test_without_redis_nothing_that_needs_it_is_ready_and_with_it_all_is_again(
     tmp_path: Path, redis_server: RedisServer
 ) -> None:

@@ -1,4 +1,4 @@
-"""A question to a store of other machines, asked in the background: readiness must not wait for one that is silent."""
+"""A question to a store of other machines, or Redis, asked in the background: readiness must not wait for silence."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class StoreProbe:
     """The reason why a store cannot be worked with, by the last answer of ``ask``, a few seconds old at most.
 
     ``ask`` returns the reason in words, empty if there is none; one thread at a time asks. Safe to share between
-    threads. ``clock`` in seconds.
+    threads. ``clock`` in seconds; ``name`` of what is asked, for people.
     """
 
     def __init__(
@@ -34,8 +34,9 @@ class StoreProbe:
         ask: Callable[[], str],
         clock: Callable[[], float] = time.monotonic,
         patience_s: float = _PATIENCE_S,
+        name: str = "the store",
     ) -> None:
-        self._ask, self._clock, self._patience_s = ask, clock, patience_s
+        self._ask, self._clock, self._patience_s, self._name = ask, clock, patience_s, name
         self._changed = threading.Condition()
         self._answered_at, self._asked_at = -inf, inf
         self._why = ""
@@ -51,7 +52,7 @@ class StoreProbe:
                 self._changed.wait_for(lambda: self._age() < _OLDEST_S, left)
             if self._age() < _OLDEST_S:
                 return self._why
-            return f"the store has not answered for {self._clock() - asked_at:.0f} s"
+            return f"{self._name} has not answered for {self._clock() - asked_at:.0f} s"
 
     def _age(self) -> float:
         return self._clock() - self._answered_at
@@ -60,8 +61,8 @@ class StoreProbe:
         try:
             why = self._ask()
         except Exception:  # the edge of a thread: without an answer of it the process would be ready or not for ever
-            logger.exception("the store cannot be asked")
-            why = "the store cannot be asked: see the log"
+            logger.exception("%s cannot be asked", self._name)
+            why = f"{self._name} cannot be asked: see the log"
         with self._changed:
             self._why, self._answered_at, self._asked_at = why, self._clock(), inf
             self._changed.notify_all()

@@ -12,11 +12,15 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry
 from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
+from triage.errors import cause
 from triage.metrics.worker import WorkerMetrics
 from triage.operations.in_work import announce
 from triage.queue.score_queue import connect
 from triage.queue.server_check import check_server
+from triage.runtime.health import Readiness
 from triage.runtime.heap import return_freed_memory
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
@@ -30,6 +34,7 @@ from triage.service.plugins import announce_plugins
 from triage.service.reconciler import Reconciler
 from triage.service.running import introduce, watch_clock
 from triage.service.scorers import resources_of, scorers_of
+from triage.service.store_probe import StoreProbe
 from triage.settings.schema import Settings
 from triage.settings.sections.worker import WorkerSettings
 from triage.spool.silence import silence_text
@@ -62,11 +67,13 @@ def work(settings: Settings, spool: Store, redis_url: str, index: int) -> None:
     progress = ProgressWatch("working", _longest_batch_s(settings.worker))
     progress.failed("loading the models")
     sessions: Sessions = {}
-    ready = partial(_ready, progress, settings.models.shadow, sessions, spool)
+    working = partial(_ready, progress, settings.models.shadow, sessions, spool)
     with (
         _decoders(settings.worker) as decoders,
         connect(redis_url, settings.redis.timeout_s) as client,
-        health_server(registry, ready, settings.worker, index),
+        # Once again at once, for a connection that was idle and has ended; a Redis that is gone is told without a wait.
+        connect(redis_url, settings.redis.timeout_s, Retry(NoBackoff(), 1)) as asking,
+        health_server(registry, _ready_with_redis(working, asking), settings.worker, index),
     ):
         sessions |= load_sessions(settings, _end_now, partial(_count_check, metrics))
         keep_checking(sessions)
@@ -117,6 +124,31 @@ def _ready(progress: ProgressWatch, shadow: Collection[str], sessions: Sessions,
         why = "which did not load, or whose server does not give the known answers: see the log"
         return False, f"{status}, but not with {', '.join(sorted(missing))}, {why}"
     return ready, "; ".join(filter(None, (status, silence_text(spool))))
+
+
+def _ready_with_redis(working: Readiness, client: Redis) -> Readiness:
+    """Return ``working`` that also asks Redis: in its wait for a job a worker notices one that is silent late.
+
+    Asked when readiness is, so that an idle worker is woken no more often.
+    """
+    probe = StoreProbe(partial(_why_no_redis, client), name="Redis")
+
+    def ready() -> tuple[bool, str]:
+        is_ready, status = working()
+        why = probe.why() if is_ready else ""
+        return (False, f"{why}: nothing is scored") if why else (is_ready, status)
+
+    return ready
+
+
+def _why_no_redis(client: Redis) -> str:
+    from redis.exceptions import RedisError
+
+    try:
+        client.ping()
+    except RedisError as error:
+        return f"Redis does not answer ({cause(error)})"
+    return ""
 
 
 def _longest_batch_s(worker: WorkerSettings) -> float:
