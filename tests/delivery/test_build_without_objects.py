@@ -14,8 +14,9 @@ from tests.support.receivers import store_scp
 from tests.support.studies import a_study
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.record import DeliveryRecord, DeliveryState
-from triage.delivery.unread import GIVEN_UP_AFTER_S, UnreadNotes
+from triage.delivery.unread import UnreadNotes
 from triage.spool.spool import Spool
+from triage.spool.study import GIVEN_UP_AFTER_S
 
 
 def _patient(spool: Spool, study: str) -> str:

@@ -18,6 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from tests.support.kill_at import once_at
+from tests.support.lost_objects import LostSpool
 from tests.support.mail_server import Mailbox, mail_server
 from tests.support.receivers import free_port, silent_port
 from tests.support.studies import POLICY, a_radiograph, a_study, add_image, settle
@@ -221,6 +222,19 @@ def test_a_page_says_the_finding_and_how_often_it_is_right_and_no_name(site: Sit
     assert "Patient: ROE^JANE Bcc: referrer@example.org" in message.get_content()
     assert (to, message["Bcc"]) == (["rota@hospital.example"], None)
     assert "Positive predictive value: not known" in message.get_content()
+
+
+def test_a_page_is_sent_while_the_images_are_away_and_says_that_the_patient_is_not_known(site: Site):
+    site.spool = lost = LostSpool.open(site.spool.root)
+    site.start(identifies="patient_name")
+    uid = site.raised()
+    lost.lost = True
+    site.after(11)
+    (text,) = site.box.texts
+    assert "Patient: not known now, as the images cannot be read" in text and "ACC-1" in text and uid in text
+    lost.lost = False
+    site.after(31)
+    assert "Patient: DOE^JANE" in site.box.texts[1]
 
 
 def a_finding(name: str, probability: float) -> FindingScore:

@@ -14,10 +14,8 @@ from itertools import islice
 from triage.delivery.outbox import Outbox
 from triage.delivery.places import UNREAD
 from triage.spool.store import Store
-from triage.spool.study import read_whole_study
+from triage.spool.study import GIVEN_UP_AFTER_S, read_whole_study
 
-GIVEN_UP_AFTER_S = 900.0
-"""A study whose images could not be read for so long is told of without them."""
 _AGAIN_S = 30.0  # what failed is tried again
 _SLOW_S = 1.0  # a part of a store that is silent costs its timeout each time: then the others have their turn first
 _LOOK_S = 60.0

@@ -17,11 +17,14 @@ from triage.paging.cards import InstalledCards
 from triage.paging.event import PagingEvent
 from triage.paging.message import PagedFinding, PageFacts
 from triage.paging.predictive_value import PredictiveValue, at_operating_point
-from triage.spool.patient import patient_of
+from triage.spool.patient import patient_in
 from triage.spool.store import Store
+from triage.spool.study import read_study
 
 Identifies = Literal["link", "accession_number", "patient_name"]
 """How a page names its study: by its address alone, with the accession number, with the patient's name, too."""
+
+_UNREAD = "not known now, as the images cannot be read"
 
 
 @dataclass(frozen=True)
@@ -53,8 +56,17 @@ def facts_of(spool: Store, cards: InstalledCards, texts: SiteTexts, event: Pagin
         bare,
         findings=_findings(spool, cards, texts, decision),
         accession_number="" if texts.identifies == "link" else decision.accession_number,
-        patient=patient_of(spool, event.study_instance_uid).name if named else "",
+        patient=_patient(spool, event.study_instance_uid) if named else "",
     )
+
+
+def _patient(spool: Store, study_instance_uid: str) -> str:
+    """Return the patient's name. While the images cannot be read the page says so, and is sent: it is urgent."""
+    known = read_study(spool, study_instance_uid)
+    images = known[1] if known else ()
+    patients = [patient_in(image.header) for image in images]
+    unknown = _UNREAD if any(image.unread for image in images) else ""
+    return next((each.name for each in patients if each.patient_id or each.name), unknown)
 
 
 def bare_facts(texts: SiteTexts, event: PagingEvent, now: float) -> PageFacts:

@@ -24,6 +24,9 @@ from triage.spool.object_header import proven_header
 from triage.spool.store import Store
 from triage.spool.stored_object import StoredObject
 
+GIVEN_UP_AFTER_S = 900.0
+"""A study of which an object could not be read for so long is told of without it, while the store gives others."""
+
 WholeStudy = tuple[TriageDecision, "tuple[StudyImage, ...]"]
 """A study's decision and its current objects with their attributes."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,14 +13,16 @@ from pydicom.dataset import Dataset
 
 from triage.decision.records import decision_from
 from triage.dicom.uid import uid_of
+from triage.errors import TriageError
 from triage.spool.recall_file import corrections_of
 from triage.spool.store import Store
-from triage.spool.study import Study, read_study
+from triage.spool.study import GIVEN_UP_AFTER_S, Study, read_study_of_objects
 from triage.worklist import workitem_state
 from triage.worklist.workitem import UPS_PUSH, date_time, reference, workitem
 from triage.worklist.workitem_state import Step, WorkitemState
 
 _ENTRY = "workitem.json"
+_AGAIN_S = 30.0  # a part of a store that is silent costs its timeout each time
 
 
 def workitem_uid(study_instance_uid: str, generation: int) -> str:
@@ -36,6 +39,13 @@ def read_state(spool: Store, study_instance_uid: str) -> WorkitemState:
     return WorkitemState.from_record(json.loads(content))
 
 
+class UnreadWorkitemError(TriageError):
+    """The images of a study cannot be read now, so that its workitem would name no patient: ask again."""
+
+    def __init__(self, study_instance_uid: str) -> None:
+        super().__init__(f"the images of study {study_instance_uid} cannot be read now: ask again in a minute")
+
+
 class Workitems:
     """The workitems of a spool. ``low``: use LOW for that priority; see ``workitem``."""
 
@@ -45,6 +55,7 @@ class Workitems:
         self._low = low
         self._now = now
         self._by_uid: dict[str, tuple[str, int]] = {}
+        self._unread: dict[str, tuple[float, float]] = {}  # since when a study could not be read, and when last
         self._lock = threading.Lock()
 
     def find(self, uid: str) -> tuple[str, int] | None:
@@ -62,11 +73,15 @@ class Workitems:
             return self._by_uid.get(uid)
 
     def current(self, study_instance_uid: str) -> Dataset | None:
-        """Return the study's workitem; None before its first decision."""
+        """Return the study's workitem; None before its first decision. Raises as ``get``."""
         return self._read(study_instance_uid, None)
 
     def get(self, uid: str) -> Dataset | None:
-        """Return the workitem with this UID; None if there is none."""
+        """Return the workitem with this UID; None if there is none.
+
+        Raises OSError while the store gives no objects, and UnreadWorkitemError for a study whose images it does not
+        give; of one that could not be read for a quarter of an hour the workitem names no patient.
+        """
         found = self.find(uid)
         return None if found is None else self._read(*found)
 
@@ -108,14 +123,29 @@ class Workitems:
         return workitem_state.current(state, raised).generation
 
     def _read(self, study_instance_uid: str, generation: int | None) -> Dataset | None:
-        known = read_study(self._spool, study_instance_uid)
+        since, last = self._unread.get(study_instance_uid, (math.inf, -math.inf))
+        if self._now() - since < GIVEN_UP_AFTER_S and 0 <= self._now() - last < _AGAIN_S:
+            raise UnreadWorkitemError(study_instance_uid)
+        known = read_study_of_objects(self._spool, study_instance_uid)
         if known is None or not known[1] or known[0].silent:
             return None
+        self._refuse_unread(study_instance_uid, any(image.unread for image in known[1]))
         acts = corrections_of(self._spool, study_instance_uid)[-1:]
         study = Study(*known, now=self._now(), correction=acts[0] if acts else None)
         raised = workitem_state.raise_level(study.decision)
         newest = workitem_state.current(read_state(self._spool, study_instance_uid), raised)
         return self._build(study, newest.of_generation(generation or newest.generation))
+
+    def _refuse_unread(self, study_instance_uid: str, unread: bool) -> None:
+        """Raise UnreadWorkitemError for a study whose images cannot be read, in the first quarter of an hour."""
+        if not unread:
+            self._unread.pop(study_instance_uid, None)
+            return
+        now = self._now()
+        since = min(self._unread.get(study_instance_uid, (now, now))[0], now)
+        self._unread[study_instance_uid] = (since, now)
+        if now - since < GIVEN_UP_AFTER_S:
+            raise UnreadWorkitemError(study_instance_uid)
 
     def _build(self, study: Study, state: WorkitemState) -> Dataset:
         decision = study.decision

@@ -18,7 +18,7 @@ from tests.support.studies import a_study
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
-from triage.delivery.unread import GIVEN_UP_AFTER_S
+from triage.spool.study import GIVEN_UP_AFTER_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 

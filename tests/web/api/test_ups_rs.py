@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +13,8 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
+from tests.delivery.test_deliverer import Clock
+from tests.support.lost_objects import LostSpool
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.wait import wait_for
@@ -22,6 +24,7 @@ from triage.errors import StartError
 from triage.runtime.sockets import listen
 from triage.settings.sections.web import WebSettings
 from triage.spool.spool import Spool
+from triage.spool.study import GIVEN_UP_AFTER_S
 from triage.web.api import ups_rs as ups
 from triage.web.api.sources import Sources
 from triage.web.app import RequestPolicy, client, create_app, known_hosts
@@ -39,7 +42,7 @@ INCONSISTENT = "The submitted request is inconsistent with the state of the UPS 
 
 
 @contextmanager
-def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
+def service(redis: RedisServer, spool: Spool, now: Callable[[], float] = time.time) -> Iterator[httpx.Client]:
     """The service, with all studies of the spool on the worklist, and a client."""
     listening = listen("127.0.0.1", 0)
     with listening, client(redis.url, 5.0) as connection:
@@ -47,7 +50,7 @@ def service(redis: RedisServer, spool: Spool) -> Iterator[httpx.Client]:
         worklist.put_all(decision_from(each) for each in spool.decisions())
         worklist.end_building(worklist.begin_building())
         sources = Sources(spool, connection, worklist, 0.0, time.time)
-        routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False))
+        routes = ups.routes(sources, Workitems(spool, "CXR triage", low=False, now=now))
         server = server_of(create_app(sources, RequestPolicy(known_hosts("127.0.0.1")), routes))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
@@ -470,6 +473,30 @@ def test_nonsense_is_a_bad_request(redis_server: RedisServer, spool: Spool, body
         assert ask.post(path, content=b" " * 1100000, headers={"Content-Type": JSON}).status_code == 413
 
     assert read_state(spool, study).state == "SCHEDULED"
+
+
+def test_no_workitem_is_without_its_patient_while_the_images_are_away(redis_server: RedisServer, spool: Spool):
+    lost, clock = LostSpool.open(spool.root), Clock()
+    study, other = a_study(lost), a_study(lost)
+    with service(redis_server, lost, clock) as ask:
+        assert retrieve(ask, workitem_uid(study, 1)).PatientID == "P-1"
+        lost.lost = lost.away = True
+        for address in (f"/workitems/{workitem_uid(study, 1)}", "/workitems"):
+            assert ask.get(address).status_code == 503
+        lost.lost = lost.away = False
+
+        lost.lost_studies = frozenset({study})  # the store gives others
+        answer = ask.get(f"/workitems/{workitem_uid(study, 1)}")
+        assert answer.status_code == 503 and study in answer.text and answer.headers["retry-after"]
+        found = ask.get("/workitems")
+        assert studies(found) == [other] and "cannot be read now" in found.headers["warning"]
+        assert "cannot be read now" in ask.get("/workitems", params={"StudyInstanceUID": study}).headers["warning"]
+        clock.at += GIVEN_UP_AFTER_S + 1.0  # it may be lost for good: it is found, without its patient
+        assert not retrieve(ask, workitem_uid(study, 1)).PatientID
+
+        lost.lost_studies = frozenset()
+        assert retrieve(ask, workitem_uid(study, 1)).PatientID == "P-1"
+        assert sorted(studies(ask.get("/workitems"))) == sorted([study, other])
 
 
 def test_workitems_are_not_served_where_anybody_could_ask_for_them(spool: Spool) -> None:

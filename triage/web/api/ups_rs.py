@@ -19,6 +19,7 @@ from starlette.routing import Route
 
 from triage.dicom.attribute_text import text_of
 from triage.dicom.elements import SEQUENCES, in_dictionary
+from triage.errors import cause
 from triage.web.api.claims import tell
 from triage.web.api.sources import Sources
 from triage.web.api.ups_rs_search import WorkitemQuery, search
@@ -31,7 +32,7 @@ from triage.worklist.claims import Person, note_claim
 from triage.worklist.reader_acts import NotTaggedError, ReadNotice, Via, record_notice
 from triage.worklist.workitem_performer import performer
 from triage.worklist.workitem_state import RefusedError, WorkitemState
-from triage.worklist.workitem_store import Workitems
+from triage.worklist.workitem_store import UnreadWorkitemError, Workitems
 
 JsonObject = dict[str, object]
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -39,6 +40,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 logger = logging.getLogger(__name__)
 
 MEDIA_TYPE = "application/dicom+json"
+_LATER = {"Retry-After": "60"}
 _DATA_SET = MediaType(MEDIA_TYPE, 1 << 20)
 
 
@@ -76,7 +78,12 @@ def _search(sources: Sources, workitems: Workitems, request: Request) -> Respons
 def _retrieve(workitems: Workitems, request: Request) -> Response:
     if not _accepts(request):
         return _not_acceptable()
-    found = workitems.get(_workitem(workitems, request))
+    try:
+        found = workitems.get(_workitem(workitems, request))
+    except UnreadWorkitemError as error:
+        return problem(503, str(error), _LATER)
+    except OSError as error:
+        return problem(503, f"the workitem cannot be read ({cause(error)}): ask again", _LATER)
     return _unknown() if found is None else _response([found], {})
 
 

@@ -15,9 +15,10 @@ from triage.web.api import wild_cards
 from triage.web.api.sources import Sources
 from triage.web.api.worklist import DEFAULT_LIMIT, LARGEST_LIMIT, BadRequestError
 from triage.worklist import workitem_state
-from triage.worklist.workitem_store import Workitems
+from triage.worklist.workitem_store import UnreadWorkitemError, Workitems
 
 _MORE = "The number of results exceeded the maximum supported by the server. Additional results can be requested."
+_UNREAD = "Workitems are missing whose images cannot be read now, so that their patient is not known. Search again."
 _EXAMINED = 5000  # studies whose files one search may read
 _LARGEST_OFFSET = 1_000_000
 _REQUEST = "ReferencedRequestSequence."
@@ -68,9 +69,12 @@ class WorkitemQuery:
 
 
 def search(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> tuple[list[Dataset], list[str]]:
-    """Return the workitems that match in reading order, and warnings for the client."""
+    """Return the workitems that match in reading order, and warnings for the client.
+
+    Raises OSError while the store gives no objects; one that cannot be read alone is missing, and a warning says so.
+    """
     found: list[Dataset] = []
-    warnings = []
+    warnings, unread = list[str](), list[str]()
     if query.fuzzy:
         warnings.append("The fuzzymatching parameter is not supported. Only literal matching has been performed.")
     passed = examined = 0
@@ -82,14 +86,18 @@ def search(sources: Sources, workitems: Workitems, query: WorkitemQuery) -> tupl
             warnings.append(_MORE)
             break
         examined += 1
-        item = workitems.current(uid)
+        try:
+            item = workitems.current(uid)
+        except UnreadWorkitemError:
+            unread = [_UNREAD]
+            continue
         if item is None or not matches(item, query.keys):
             continue
         if passed < query.offset:
             passed += 1
         else:
             found.append(item)
-    return found, warnings
+    return found, [*warnings, *unread]
 
 
 def matches(workitem: Dataset, keys: dict[str, str]) -> bool:
