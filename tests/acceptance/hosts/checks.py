@@ -260,7 +260,7 @@ def _right_tag(objects: list[Outgoing], said: Said) -> str:
 
 
 def _timed(trial: Trial, store: ClusterStore, pacs: Pacs, verdict: Verdict) -> None:
-    """No time of receipt is farther from the right one than the clock of the host that wrote it."""
+    """No time of receipt is farther from the right one than the clock of a host: the database has that of its own."""
     odd, farthest = [], max(CLOCKS.values())
     for instance, each in pacs.acknowledged.items():
         for record in store.assessments(instance.study_instance_uid):
