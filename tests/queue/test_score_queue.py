@@ -145,12 +145,24 @@ def test_a_prior_goes_behind_all_others_and_wakes_a_worker_where_nothing_waits(r
         assert jobs.depths() == {QUEUE: 1, PRIORS: 0, STAT: 0}
 
 
+def test_what_cannot_be_read_is_queued_again_at_once_and_then_after_growing_pauses(redis_server: RedisServer) -> None:
+    with redis_server.client() as client:
+        jobs, instance = ScoreQueue(client), an_instance()
+        assert jobs.postpone(instance, Delay.UNREAD) == 0
+        assert jobs.waiting_ids() == {job_id(instance)}
+        assert jobs.postpone(instance, Delay.UNREAD) == 15
+        assert jobs.waiting_ids() == set() and jobs.delays(instance, Delay.UNREAD) == 2
+        client.hset("cxr-triage:delays", f"unread {instance.key}", "many")
+        assert jobs.delays(instance, Delay.UNREAD) == 0
+
+
 def test_pauses_grow_are_counted_by_their_reason_and_end_with_the_object(redis_server: RedisServer) -> None:
     with redis_server.client() as client:
         jobs, instance, other = ScoreQueue(client), an_instance(), an_instance("1.2.9", "1.2.9.1")
         jobs.enqueue(instance, prior=True)
         assert [jobs.postpone(instance, Delay.LOCKED) for _ in range(7)] == [15, 30, 60, 120, 240, 240, 240]
         assert jobs.postpone(instance, Delay.UNDECIDED) == 15
+        assert (jobs.delays(instance, Delay.LOCKED), jobs.delays(instance, Delay.UNREAD)) == (7, 0)
         assert jobs.is_postponed(instance) and not jobs.is_postponed(other)
         assert (jobs.depth(), jobs.describe(instance), jobs.origins([instance])) == (0, "scheduled", [QUEUE])
         assert not jobs.enqueue(instance), "it is put off, and a second copy of the object does not change that"

@@ -128,17 +128,17 @@ TROUBLE = {
     "removed before they are scored": (
         ("before", "triage.scoring.batch:BatchScorer.score"),
         "rm -r canary validation",
-        "done by another worker meanwhile|attempt 1 of 3: FileNotFoundError",
+        "done by another worker meanwhile|attempt 1 of 3: FileNotFoundError|no bytes of it",
     ),
     "in the way of what is written": (
         ("before", "triage.worklist.index:IndexedWorklist.rehearse"),
         "rm -r canary validation && touch canary validation",
-        "attempt 1 of 3: (NotADirectoryError|FileExistsError|UnreadError)",
+        "attempt 1 of 3: (?:NotADirectoryError|FileExistsError)|after 0 s or more: UnreadError",
     ),
     "unreadable": (
         ("before", "triage.scoring.worker:BatchWorker.execute_job"),
         "for each in canary/inbox/*.dcm validation/inbox/*.dcm; do rm $each; mkdir $each; done",
-        "failed, attempt 2 of 3: UnreadError",
+        "is tried again after 15 s or more: UnreadError",
     ),
 }
 

@@ -27,7 +27,7 @@ from triage.cli import triage
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.session import ModelSession
-from triage.queue.score_queue import QUEUE, SCORE, job_id
+from triage.queue.score_queue import QUEUE, SCORE, UNREAD_PAUSES_S, job_id
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import FailedInstance, ScoredFiles, StartedFiles, open_file
 from triage.scoring.worker import MAX_DEATHS
@@ -159,8 +159,8 @@ def test_an_outage_of_the_store_is_no_attempt_at_an_object(
     assert caplog.text.count("waits, as the store gives no objects now") == 5
 
 
-def test_bytes_that_came_altered_are_read_again_at_once_and_then_after_a_sweep(place: Workplace) -> None:
-    """Three readings within the same second would be one: what alters bytes on their way lasts for seconds."""
+def test_bytes_that_came_altered_are_read_again_at_once_and_then_after_growing_pauses(place: Workplace) -> None:
+    """Three readings within the same second would be one: what alters or withholds bytes may last for minutes."""
     passing, lasting = place.queued(a_chest(1), a_chest(2))
     content = place.spool.inbox_path(passing).read_bytes()
     for instance in (passing, lasting):
@@ -168,15 +168,22 @@ def test_bytes_that_came_altered_are_read_again_at_once_and_then_after_a_sweep(p
         path.write_bytes(path.read_bytes()[:-1])
         os.utime(path, (0, 0))
     place.work()
-    assert place.counted("retries_total") == 4
-    assert {place.jobs.state(each) for each in (passing, lasting)} == {("", "")}
-    assert place.spool.waits(passing) and not list(place.spool.dead_letters())
+    assert place.counted("postponed_total", why="unread") == 4 and place.counted("retries_total") == 0
+    assert {place.jobs.state(each) for each in (passing, lasting)} == {("scheduled", "")}
+    place.sweep()
+    assert place.jobs.depth() == 0, "the pause is not over"
 
     place.spool.inbox_path(passing).write_bytes(content)
-    place.sweep()
-    place.work()
-    assert place.tags()[passing.study_instance_uid] == (Tag.NORMAL, ())
-    assert [instance for instance, _ in place.spool.dead_letters()] == [lasting]
+    looks = 2
+    while not list(place.spool.dead_letters()):
+        assert place.spool.waits(lasting)
+        place.end_pauses()
+        place.sweep()
+        place.work(name=f"w{looks}")
+        assert place.tags()[passing.study_instance_uid] == (Tag.NORMAL, ())
+        looks += 1
+    assert looks == len(UNREAD_PAUSES_S) + 3, "minutes of pauses come before the first attempt that counts"
+    assert place.tags()[lasting.study_instance_uid] == (Tag.NOT_ASSESSED, (Reason.WORKER_FAILURE,))
 
 
 def test_a_job_whose_object_is_done_is_dropped(place: Workplace) -> None:

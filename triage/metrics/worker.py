@@ -29,7 +29,7 @@ class WorkerMetrics(ProcessMetrics, ReconcileMetrics):
     {finding}, {point}: names in the models' cards and in the site's file of operating points.
     {queue}: score, score-priors, score-stat. {state}: ModelState, 1 for the present one. {outcome} of known
     answers: held, differed, failed (no valid answer). {why}: locked (another process holds its study), undecided (its
-    study cannot be written or read).
+    study cannot be written or read), unread (the store gives other objects, and not its bytes).
     """
 
     stage_duration = histogram("stage_duration_seconds", "One stage of one image.", FAST_SECONDS, "stage")

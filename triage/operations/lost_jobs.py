@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.queue.job_states import POSTPONED
-from triage.queue.score_queue import PartitionedInstance, Queued, ScoreQueue, job_id
+from triage.queue.score_queue import Delay, PartitionedInstance, Queued, ScoreQueue, job_id
 from triage.queue.stat_orders import is_stat
 from triage.spool.instance import ReceivedInstance
 from triage.spool.processes import LiveWorkers
@@ -77,10 +77,12 @@ class LostJobs:
                     continue
                 if reason is LossReason.DEAD_WORKER and self.workers.has_died(worker):
                     self.jobs.count_death(work)
+                # A look at bytes that cannot be had may take half a minute: they have their turn like any other object.
+                is_read = not self.jobs.delays(work, Delay.UNREAD)
                 self._queue(
                     work,
-                    is_prior(work.instance),
-                    is_stat(spool, work.instance),
+                    is_read and is_prior(work.instance),
+                    is_read and is_stat(spool, work.instance),
                     new=not (status or job_id(work) in queued),
                 )
                 yield reason

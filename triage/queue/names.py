@@ -26,11 +26,13 @@ JOB_PREFIX = "score_"
 class Delay(StrEnum):
     """Reasons for which an object waits outside the queue; also the label ``why`` of postponed_total.
 
-    LOCKED: another process holds its study for too long. UNDECIDED: its study cannot be written or read.
+    LOCKED: another process holds its study for too long. UNDECIDED: its study cannot be written or read. UNREAD: the
+    store gives others, and not its bytes, or not those that were received.
     """
 
     LOCKED = "locked"
     UNDECIDED = "undecided"
+    UNREAD = "unread"
 
 
 class Queued(Protocol):

@@ -46,6 +46,8 @@ _DEATHS = "cxr-triage:deaths"
 _DELAYS = "cxr-triage:delays"
 PAUSES_S = (15, 30, 60, 120, 240)
 """Seconds for which an object is kept out of the queue, one after another; the last one again and again."""
+UNREAD_PAUSES_S = (0, *PAUSES_S)
+"""The same for one that cannot be read, which is often over at once. Failures count when all of them have passed."""
 _WORKER_KEY = re.compile(re.escape(rq.worker_key().encode()) + rb"[\x21-\x7e]{1,512}")
 _WORKER_SETS = rq.worker_sets((QUEUE, PRIORS, STAT))
 _LARGEST_COUNT = 1000  # of failures and deaths an object is given up long before; delays begin anew
@@ -131,10 +133,14 @@ class ScoreQueue(JobStates):
     def postpone(self, instance: Queued, why: Delay) -> int:
         """Keep an object out of the queue, each time for longer; return for how many seconds.
 
-        Its job stays for that time, in no queue; the next sweep after it queues the object.
+        Its job stays for that time, in no queue; the next sweep after it queues the object. 0: it is queued already.
         """
         count = self._count(_DELAYS, _delay_of(why, instance))
-        pause_s = PAUSES_S[min(count, len(PAUSES_S)) - 1]
+        pauses = UNREAD_PAUSES_S if why is Delay.UNREAD else PAUSES_S
+        pause_s = pauses[min(count, len(pauses)) - 1]
+        if not pause_s:
+            self.again(instance)
+            return pause_s
         origin = self.origins([instance])[0]
         self.forget(instance)
         pipeline = self._client.pipeline(transaction=False)
@@ -142,6 +148,11 @@ class ScoreQueue(JobStates):
         pipeline.expire(rq.job_key(job_id(instance)), pause_s)
         pipeline.execute()
         return pause_s
+
+    def delays(self, instance: Queued, why: Delay) -> int:
+        """Return how often an object was put off for a reason."""
+        count = _number(self._client.hget(_DELAYS, _delay_of(why, instance)))
+        return count if 0 <= count <= _LARGEST_COUNT else 0
 
     def end(self, instances: Sequence[Queued]) -> None:
         """Remove the jobs of finished objects, and their counts of failures, deaths and delays."""

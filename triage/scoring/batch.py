@@ -61,12 +61,11 @@ Assessments = list[tuple[ReceivedInstance, ImageAssessment]]
 class FailedInstance:
     """One object that could not be worked on now; ``error`` names no patient.
 
-    ``is_unread``: its bytes were not had, or others than were received. ``delay``: it waits for its study; else None.
+    ``delay``: it waits for its study or for its bytes, and nothing else is said against it; None for other failures.
     """
 
     instance: ReceivedInstance
     error: str
-    is_unread: bool = False
     delay: Delay | None = None
 
 
@@ -300,7 +299,7 @@ class BatchScorer:
         if decisions:
             return None
         delay = Delay.LOCKED if errors.locked else Delay.UNDECIDED
-        return FailedInstance(instance, errors.by_study[instance.study_instance_uid], delay=delay)
+        return FailedInstance(instance, errors.by_study[instance.study_instance_uid], delay)
 
     def _has_results(self, instance: ReceivedInstance) -> bool:
         """Return True if a model has scored these bytes, and another one failed."""
@@ -331,12 +330,12 @@ class BatchScorer:
             except FileNotFoundError as error:
                 if self._spool.waits(instance):
                     text = f"the store has it, and no bytes of it: {cause(error)}"
-                    failed.append(FailedInstance(instance, text, is_unread=True))
+                    failed.append(FailedInstance(instance, text, Delay.UNREAD))
                 else:
                     logger.info("%s was done by another worker meanwhile", instance.key)
             except Exception as error:  # the edge: a decoder that dies, hangs or raises fails its own object only
                 text = f"{type(error).__name__}: {error}"
-                failed.append(FailedInstance(instance, text, isinstance(error, UnreadError)))
+                failed.append(FailedInstance(instance, text, Delay.UNREAD if isinstance(error, UnreadError) else None))
         return opened, failed
 
     def _settle(self, assessments: Assessments) -> list[FailedInstance]:
@@ -362,7 +361,7 @@ class BatchScorer:
                     batch.file(instance)
             if study in errors.by_study:
                 delay = Delay.LOCKED if study in errors.locked else None
-                failed.append(FailedInstance(instance, errors.by_study[study], delay=delay))
+                failed.append(FailedInstance(instance, errors.by_study[study], delay))
             else:
                 self._count(instance, assessment)
                 log_note(instance, assessment)

@@ -6,7 +6,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from uuid import uuid4
@@ -26,7 +26,7 @@ from triage.queue.rq_adapter import (
     WorkerStatus,
     open_queue,
 )
-from triage.queue.score_queue import PRIORS, QUEUE, STAT, Delay, PartitionedInstance, ScoreQueue
+from triage.queue.score_queue import PRIORS, QUEUE, STAT, UNREAD_PAUSES_S, Delay, PartitionedInstance, ScoreQueue
 from triage.runtime.decode_scheduler import wait_until_ready
 from triage.runtime.log_context import about
 from triage.runtime.progress import ProgressWatch
@@ -253,28 +253,36 @@ class BatchWorker(RestrictedWorker):
         unfinished = {work for work, _ in started} | failed.keys()
         if done := [work for _, work in taken if work not in unfinished]:
             self._jobs.end(done)
-        for work, failure in failed.items():
-            self._retry(work, failure)
+        self._retry_all(failed)
         return started
 
     def _settle(self, scored: list[ScoredPartition]) -> None:
         for works, failed in self._setup.scorers.settle(scored):
             self._jobs.end([work for work in works if work not in failed])
-            for work, failure in failed.items():
+            self._retry_all(failed)
+
+    def _retry_all(self, failed: Mapping[PartitionedInstance, FailedInstance]) -> None:
+        """Queue failed objects again, put them off, or give them up after their last attempt.
+
+        An outage of the store is no attempt, nor is a study that another process holds.
+        """
+        of_studies = {work for work, each in failed.items() if each.delay in (Delay.LOCKED, Delay.UNDECIDED)}
+        # Once for all of them: where a part of the store is silent, the answer may take a minute.
+        gives_objects = of_studies == failed.keys() or self._setup.scorers.gives_objects()
+        for work, failure in failed.items():
+            if work in of_studies or (gives_objects and self._may_be_read_later(work, failure)):
+                self._postpone(work, failure)
+            elif gives_objects:
                 self._retry(work, failure)
+            else:
+                self._wait_for_objects(work, failure.error)
+
+    def _may_be_read_later(self, work: PartitionedInstance, failure: FailedInstance) -> bool:
+        return failure.delay is Delay.UNREAD and self._jobs.delays(work, Delay.UNREAD) < len(UNREAD_PAUSES_S)
 
     def _retry(self, work: PartitionedInstance, failure: FailedInstance) -> None:
-        """Queue a failed object again, or give it up after its last attempt.
-
-        An outage of the store is none, nor is a study that another process holds.
-        """
+        """Queue a failed object again, or give it up after its last attempt."""
         error = failure.error
-        if failure.delay is not None:
-            self._postpone(work, failure.delay, error)
-            return
-        if not self._setup.scorers.gives_objects():
-            self._wait_for_objects(work, error)
-            return
         count, tries = self._jobs.count_failure(work), self._setup.tries
         with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
             logger.error("%s failed, attempt %d of %d: %s", work.key, count, tries, error)
@@ -283,10 +291,10 @@ class BatchWorker(RestrictedWorker):
             return
         if not work.partition:
             self._setup.metrics.retries.inc()
-        if failure.is_unread and count > 1:
-            self._jobs.forget(work)  # the next sweep queues it: what alters or withholds bytes may have passed by then
-        else:
+        if failure.delay is None:
             self._jobs.again(work)
+        else:
+            self._postpone(work, failure)
 
     def _wait_for_objects(self, work: PartitionedInstance, error: str) -> None:
         self._setup.progress.failed("the store gives no objects: nothing is scored until it does")
@@ -294,10 +302,11 @@ class BatchWorker(RestrictedWorker):
         self._jobs.again(work)
         self._stop.wait(_PAUSE_S)
 
-    def _postpone(self, work: PartitionedInstance, why: Delay, error: str) -> None:
+    def _postpone(self, work: PartitionedInstance, failure: FailedInstance) -> None:
+        why = failure.delay or Delay.UNDECIDED
         pause_s = self._jobs.postpone(work, why)
         with about(study=work.instance.study_instance_uid, object=work.sop_instance_uid):
-            logger.error("%s waits, and is tried again after %d s or more: %s", work.key, pause_s, error)
+            logger.error("%s waits, and is tried again after %d s or more: %s", work.key, pause_s, failure.error)
         if not work.partition:
             self._setup.metrics.postponed.labels(why).inc()
 
@@ -306,7 +315,7 @@ class BatchWorker(RestrictedWorker):
         if left is None:
             self._jobs.end([work])
         else:
-            self._postpone(work, left.delay or Delay.UNDECIDED, left.error)
+            self._postpone(work, left)
 
 
 def split_ready(started: Started, wait_s: float) -> tuple[Started, Started]:

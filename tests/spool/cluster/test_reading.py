@@ -15,6 +15,7 @@ from tests.support.s3_peer import KeptInMemory, S3Peer, s3_peer
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.session import ModelSession
+from triage.queue.score_queue import Delay
 from triage.runtime.child_pool import DecodePool
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.cluster.s3_bucket import S3Bucket
@@ -106,7 +107,7 @@ class TestScoring:
         right = path.read_bytes()
         path.unlink()
         (failed,) = bench.work([instance])
-        assert failed.is_unread and "the store has it, and no bytes of it" in failed.error
+        assert failed.delay is Delay.UNREAD and "the store has it, and no bytes of it" in failed.error
         assert bench.indexed == {} and list(kept.waiting()) == [instance]
 
         path.write_bytes(right)
