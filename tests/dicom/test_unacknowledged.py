@@ -117,6 +117,16 @@ def test_an_association_that_is_released_ends_in_order():
 
 
 @pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="of Linux alone")
+def test_a_receiver_that_acknowledges_nothing_has_not_closed_the_connection():
+    """One that has may be sent the same bytes at once, as some close after each answer."""
+    with deaf_peer() as ris, MLLPConnection("127.0.0.1", ris.port, TIMEOUT_S) as connection:
+        connection.send(MESSAGE)
+        with pytest.raises(NoAnswerError, match="acknowledges no bytes") as raised:
+            connection.receive(time.monotonic() + 60)
+        assert not raised.value.closed_by_peer
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="of Linux alone")
 def test_a_process_that_stands_still_does_not_go_on_sending():
     with socket.socket() as connected:
         begin_exchange(connected, 2.5)

@@ -132,7 +132,9 @@ class MLLPConnection:
         acknowledge_now(connected)
         try:
             data = connected.recv(_AT_ONCE)
-        except TimeoutError:
+        except TimeoutError as error:
+            if error.errno is not None:  # the system's: it has given the connection up
+                raise self._no_answer("no answer in time: the receiver acknowledges no bytes") from error
             self._ready += self._frames.end_of_pause()
             return
         except OSError as error:
