@@ -23,7 +23,7 @@ from triage.dicom.command_set import C_STORE_RQ, Command
 from triage.listener.c_store_scp import IncomingObject, receipt_now
 from triage.listener.storage import CanaryRoute, uncounted_target
 from triage.model.session import ModelSession
-from triage.queue.score_queue import PartitionedInstance, connect
+from triage.queue.score_queue import UNREAD_PAUSES_S, PartitionedInstance, connect
 from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import BatchScorer, DecisionOutputs
 from triage.scoring.partitioned import PartitionedScorer
@@ -119,7 +119,8 @@ def test_one_that_cannot_be_scored_is_a_dead_letter_of_its_own(place: Workplace,
     path = partition.inbox_path(canary)
     path.unlink()
     path.mkdir()  # a file that cannot be read
-    for _ in range(2):  # the second time by the sweep
+    for _ in range(len(UNREAD_PAUSES_S) + 3):  # by the sweep, when its pause is over
+        place.end_pauses()
         place.jobs.enqueue(PartitionedInstance(CANARY, canary))
         place.work()
     assert place.tags().keys() == {patient.study_instance_uid}
