@@ -29,6 +29,10 @@ class FactsIndex:
         self._facts: dict[str, tuple[float, StudyFacts]] = {}
         self.changed: set[str] = set()  # studies with other facts than before, until they are taken out
         self._followed: int | None = None  # version of the list whose studies are all known
+        self._begun: int | None = None  # version of the list whose studies are being read
+        self._to_read: list[str] = []
+        self._kept: int | None = None  # version of the list to which the facts were cut down
+        self._has_others = False  # facts of studies that were asked for by themselves, and may be on no list
         self._to_check: list[str] = []
         self._checked_at = clock()
 
@@ -39,16 +43,19 @@ class FactsIndex:
         """
         until = self._clock() + at_most_s
         if version != self._followed:
-            if not self._read(set(listed) - self._facts.keys(), until):
+            if version != self._begun:
+                self._to_read, self._begun = [uid for uid in listed if uid not in self._facts], version
+            if not self._read_some(until):
                 return False
             self._followed = version
         self._check(listed)
         return True
 
-    def keep_only(self, listed: Collection[str]) -> None:
-        """Forget all studies but the ``listed`` ones."""
-        if len(self._facts) == len(listed) and not self.changed:
+    def keep_only(self, listed: Collection[str], version: int) -> None:
+        """Forget all studies but the ``listed`` ones, once for each version of the list."""
+        if version == self._kept and not self._has_others:
             return
+        self._kept, self._has_others = version, False
         for uid in self._facts.keys() - listed:
             self._facts.pop(uid, None)
 
@@ -58,6 +65,12 @@ class FactsIndex:
 
     def newest(self, study_instance_uid: str) -> StudyFacts:
         """Return the facts of a study, read again if its folder changed."""
+        was_known = study_instance_uid in self._facts
+        facts = self._newest(study_instance_uid)
+        self._has_others |= not was_known
+        return facts
+
+    def _newest(self, study_instance_uid: str) -> StudyFacts:
         try:
             touched = self._spool.touched(study_instance_uid)
         except InvalidUIDError:  # a stranger's entry in the index
@@ -70,12 +83,13 @@ class FactsIndex:
             known = self._facts[study_instance_uid] = (touched, facts)
         return known[1]
 
-    def _read(self, studies: Iterable[str], until: float) -> bool:
-        """Read these studies; return False if the time was too short."""
-        for uid in studies:
+    def _read_some(self, until: float) -> bool:
+        """Read studies of which nothing is known yet; return False if the time was too short."""
+        while self._to_read:
             if self._clock() > until:
                 return False
-            self.newest(uid)
+            self._newest(self._to_read[-1])
+            self._to_read.pop()  # behind the reading, which may fail
         return True
 
     def _check(self, listed: Iterable[str]) -> None:
@@ -86,4 +100,4 @@ class FactsIndex:
         while self._to_check and self._clock() <= now + _CHECK_AT_MOST_S:
             uid = self._to_check.pop()
             if uid in self._facts:  # else it was removed meanwhile
-                self.newest(uid)
+                self._newest(uid)

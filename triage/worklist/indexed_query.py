@@ -48,7 +48,7 @@ class IndexedQuery:
         self._table = StudyTable(index, clock)
         self._reading = threading.Lock()
         self._studies: dict[str, ListedStudy] = {}
-        self._by_arrival: list[ListedStudy] = []
+        self._by_arrival: list[ListedStudy] | None = []  # None: to be made when it is asked for
         self._selections: dict[tuple[ListRequest, Moment], Selection] = {}
 
     def page(self, request: ListRequest, now: float) -> ListPage:
@@ -63,7 +63,7 @@ class IndexedQuery:
         """Return what the unread studies can be filtered by. Raises RedisError."""
         with self._reading:
             self._catch_up(_PAUSE_S)
-            studies = self._by_arrival
+            studies = tuple(self._studies.values())
         return Choices(
             tuple(sorted({each.decision.calling_ae_title for each in studies} - {""})),
             tuple(sorted({view for each in studies for view in each.facts.view.split(", ")} - {""})),
@@ -95,13 +95,13 @@ class IndexedQuery:
         self._table.refresh()
         listed = self._table.decisions
         complete = self._facts.follow(listed.keys(), self._table.version, at_most_s)
-        self._facts.keep_only(listed.keys())
+        self._facts.keep_only(listed.keys(), self._table.version)
         if changed := [*_taken(self._table.changed), *_taken(self._facts.changed)]:
             for uid in changed:
                 self._studies.pop(uid, None)
                 if uid in listed:
                     self._studies[uid] = ListedStudy(listed[uid], self._facts.of(uid))
-            self._by_arrival = sorted(self._studies.values(), key=attrgetter("arrival"))
+            self._by_arrival = None
             self._selections.clear()  # also, so that no patient is kept there who was removed
         return complete
 
@@ -137,6 +137,8 @@ class IndexedQuery:
         if key not in self._selections:
             if len(self._selections) >= _SELECTIONS:
                 self._selections.clear()
+            if self._by_arrival is None:
+                self._by_arrival = sorted(self._studies.values(), key=attrgetter("arrival"))
             self._selections[key] = select(self._by_arrival, request, moment)
         return self._selections[key]
 
