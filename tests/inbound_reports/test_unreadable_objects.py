@@ -10,6 +10,7 @@ from tests.inbound_reports.test_early_report import ago, taken
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import order, report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
+from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.spool.spool import Spool
@@ -18,9 +19,12 @@ STUDY = "1.2.3.78"
 
 
 def two_images(spool: Spool, **second: Any) -> str:
-    """Store a study of two images, the first of which is lost by ``lost_first``; its Study Instance UID."""
+    """Store a study of two images, the first of which is lost by ``lose_first``; its Study Instance UID.
+
+    Their assessments know nothing of the patient, as those of releases before marks.
+    """
     for more in ({}, second):
-        add_image(spool, a_radiograph(STUDY, **more), tag=Tag.ABNORMAL, probability=0.9)
+        add_image(spool, a_radiograph(STUDY, **more), tag=Tag.ABNORMAL, probability=0.9, patient=PatientMarks())
     settle(spool, STUDY)
     return STUDY
 
@@ -63,7 +67,7 @@ def test_a_report_without_a_patient_is_taken_where_the_site_takes_them(redis_ser
 def test_one_number_of_two_studies_of_which_one_cannot_be_read_takes_off_neither(
     redis_server: RedisServer, spool: Spool
 ) -> None:
-    whole, broken = a_study(spool), a_study(spool)
+    whole, broken = a_study(spool), a_study(spool, patient=PatientMarks())
     lose_first(spool, broken)
     with station(redis_server, spool, order_statuses=("CM",)) as place:
         assert place.send(report("1")).code == "AE"

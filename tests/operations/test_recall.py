@@ -32,6 +32,7 @@ from triage.scoring.partitioned import PartitionedScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import corrections_of, recalled_assessments
 from triage.spool.spool import Spool
+from triage.spool.study import GIVEN_UP_AFTER_S
 from triage.worklist.carried_reading import put_with_reading
 from triage.worklist.reader_acts import Act, Marking, Via, mark
 
@@ -156,7 +157,8 @@ def test_what_is_not_kept_is_listed_and_withdrawn(hospital: Hospital) -> None:
     record = hospital.spool.decision(instance.study_instance_uid)
     assert record is not None
     assert decision_from(record).reasons == (Reason.RECALLED,)
-    assert b"|W|" in hospital.told(instance).deliver()
+    assert not hospital.told(instance).deliver(), "its patient is in the image, which may be read again"
+    assert b"|W|" in hospital.told(instance).deliver(GIVEN_UP_AFTER_S)
     ((_, said),) = recalled_assessments(hospital.spool, instance.study_instance_uid)
     assert assessment_from(said).tag is Tag.ABNORMAL, "what it said is not forgotten"
     assert "corrected before" in hospital.correct("--reason", "a bad model").output

@@ -13,6 +13,7 @@ from tests.support.lost_objects import LostSpool
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import report, station
 from tests.support.studies import a_radiograph, a_study, add_image, settle
+from triage.decision.identity import PatientMarks
 from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
 from triage.spool.store import Store
@@ -67,7 +68,7 @@ def test_a_report_that_cannot_be_compared_is_refused_with_the_study_and_what_to_
     redis_server: RedisServer, store: Any, losing: Losing, caplog: pytest.LogCaptureFixture
 ) -> None:
     others(store)
-    study = a_study(store)
+    study = a_study(store, patient=PatientMarks())  # as releases before marks wrote it
     lost = losing(study)
     with station(redis_server, lost) as place:  # type: ignore[arg-type]
         listed = place.listed()

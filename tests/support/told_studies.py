@@ -34,14 +34,14 @@ class Told:
     def outbox(self) -> Outbox:
         return Outbox(self.spool)
 
-    def build(self) -> BuildResult:
+    def build(self, later_s: float = 0.0) -> BuildResult:
         self.outbox.mark(self.study, self.name)
         builder = Builder(self.spool, self.outbox, self.name, self.channel)
-        return build_if_changed(builder, self.study, time.time())
+        return build_if_changed(builder, self.study, time.time() + later_s)
 
-    def deliver(self) -> bytes:
-        """Build and deliver; the bytes, empty if there were none."""
-        self.build()
+    def deliver(self, later_s: float = 0.0) -> bytes:
+        """Build, so many seconds from now, and deliver; the bytes, empty if there were none."""
+        self.build(later_s)
         payload = b""
         for item in self.outbox.waiting(self.name):
             payload = self.outbox.payload(item)

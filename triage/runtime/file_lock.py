@@ -77,14 +77,13 @@ def _open_again(path: Path) -> int:
     is opened in it. Then both steps are repeated.
     """
     for _ in range(_MAX_ATTEMPTS):
-        with suppress(FileNotFoundError):
-            return _open(path)
         with suppress(FileNotFoundError, FileExistsError):  # the latter from mkdir: it was there, and is no more
-            private_folder(path.parent)
-    return _open(path)
+            return _open_in_its_folder(path)
+    return _open_in_its_folder(path)
 
 
-def _open(path: Path) -> int:
+def _open_in_its_folder(path: Path) -> int:
+    private_folder(path.parent)
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
