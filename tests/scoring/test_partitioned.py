@@ -174,7 +174,7 @@ def test_a_disk_that_is_full_there_keeps_nobody_else_and_is_got_over(running: Ro
         filler.write_bytes(bytes(free.f_bavail * free.f_frsize))
         worker = running.start("work")
         made.assert_patients_are_done()
-        cannot = "cannot be given up: OSError: No space left on device"
+        cannot = "waits, and is tried again after 15 s or more: OSError: No space left on device"
         wait_for(lambda: worker.log.read_text().count(cannot) == 2, "both to be given up in vain", PATIENCE_S)
         made.another_patient()
         made.assert_patients_are_done()
