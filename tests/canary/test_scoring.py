@@ -12,9 +12,9 @@ import pytest
 from tests.support.builders import a_decision
 from tests.support.dicom_peer import data_set_of
 from tests.support.in_process_worker import Workplace
-from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import NO_LIMIT, a_chest
+from tests.support.tiny_adult import sessions
 from triage.canary.partition import CANARY, is_registered, open_partition, register, remove_canaries
 from triage.canary.study import make_canary
 from triage.canary.wiring import canary_at_worker
@@ -31,15 +31,10 @@ from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist.index import IndexedWorklist
 
+__all__ = ["sessions"]  # a fixture
+
 DX = "1.2.840.10008.5.1.4.1.1.1.1"
 EXPLICIT = "1.2.840.10008.1.2.1"
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
-    folder = tmp_path_factory.mktemp("models")
-    card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture

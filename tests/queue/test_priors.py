@@ -16,6 +16,7 @@ from tests.support.in_process_worker import Workplace
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
+from tests.support.tiny_adult import sessions
 from tests.support.wait import wait_for
 from triage.model.session import ModelSession
 from triage.operations.reconcile import SharedState, sweep
@@ -27,6 +28,8 @@ from triage.runtime.sockets import open_port
 from triage.scoring.worker import BATCHES_BEFORE_PRIORS
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
+
+__all__ = ["sessions"]  # a fixture
 
 
 def with_dates(file: bytes, date: str) -> bytes:
@@ -58,13 +61,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "tiny-adult", bias=-10)
     return folder
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
-    folder = tmp_path_factory.mktemp("models")
-    card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture(autouse=True)

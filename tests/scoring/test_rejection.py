@@ -11,10 +11,10 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from tests.support.in_process_worker import Workplace
-from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.rejection_notes import a_bare_note, a_note, file_of
 from tests.support.service import a_chest, is_done
+from tests.support.tiny_adult import sessions
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.session import ModelSession
@@ -23,12 +23,7 @@ from triage.operations.trace import gather
 from triage.runtime.child_pool import DecodePool
 from triage.spool.spool import Spool
 
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
-    folder = tmp_path_factory.mktemp("models")
-    card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: ModelSession(folder / card.name, card, threads=1)}
+__all__ = ["sessions"]  # a fixture
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ from tests.support.in_process_worker import Workplace
 from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Roles, a_chest, assert_one_result_each, is_done, read_bytes, roles
+from tests.support.tiny_adult import sessions
 from tests.support.wait import wait_for
 from triage.canary.partition import open_partition
 from triage.model.session import ModelSession
@@ -21,6 +22,8 @@ from triage.operations.reconcile import SharedState, sweep
 from triage.operations.retention import AgeLimits
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.sockets import open_port
+
+__all__ = ["sessions"]  # a fixture
 
 DYING = [sys.executable, "-m", "tests.support.kill_at"]
 KILLED = -signal.SIGKILL
@@ -45,13 +48,6 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, "tiny-adult", bias=-10)
     return folder
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
-    folder = tmp_path_factory.mktemp("models")
-    card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.in_process_worker import Workplace
-from tests.support.model_folders import write_model
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest
+from tests.support.tiny_adult import sessions
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.model.session import ModelSession
@@ -23,6 +23,8 @@ from triage.scoring.batch import OpenError, open_file
 from triage.spool.instance import ReceivedInstance
 from triage.spool.open_store import open_store
 from triage.spool.store import Store
+
+__all__ = ["sessions"]  # a fixture
 
 BROKEN = b"BROKEN"
 STEPS = ("study_lock", "write_assessment", "write_decision", "assessments")
@@ -47,13 +49,6 @@ def store(implementation: str, request: pytest.FixtureRequest, tmp_path: Path) -
         shared: Store = request.getfixturevalue("cluster").open()
         return shared
     return open_store(tmp_path / "spool")
-
-
-@pytest.fixture(scope="module")
-def sessions(tmp_path_factory: pytest.TempPathFactory) -> dict[str, ModelSession]:
-    folder = tmp_path_factory.mktemp("models")
-    card = write_model(folder, "tiny-adult", bias=-10)
-    return {card.name: ModelSession(folder / card.name, card, threads=1)}
 
 
 @pytest.fixture

@@ -64,6 +64,7 @@ class Deliverer:
     test: bool = False
     _counted_at: float = float("-inf")
     _unread: UnreadTurns = field(init=False)
+    _pixels: PixelTries = field(init=False)
 
     def __post_init__(self) -> None:
         each = self.destination

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from dataclasses import dataclass
+from hashlib import sha256
 from struct import error, pack, unpack_from
 
 from triage.dicom.byte_source import ByteSource, MemorySource, Openable, OpenFileSource
@@ -107,6 +108,11 @@ def data_set_in(file: bytes) -> memoryview:
     except error:
         raise ValueError("the bytes end within the File Meta Information") from None
     return memoryview(file)[_LENGTH_AT + 4 + length :]
+
+
+def data_set_digest(file: bytes) -> str:
+    """Return the SHA-256 of the data set in the bytes of a file of ours, in hex. Raises as ``data_set_in``."""
+    return sha256(data_set_in(file)).hexdigest()
 
 
 def receipt_of(meta: FileMeta) -> Receipt:

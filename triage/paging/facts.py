@@ -17,7 +17,7 @@ from triage.paging.cards import InstalledCards
 from triage.paging.event import PagingEvent
 from triage.paging.message import PagedFinding, PageFacts
 from triage.paging.predictive_value import PredictiveValue, at_operating_point
-from triage.spool.patient import patient_in
+from triage.spool.patient import Patient, patient_among
 from triage.spool.store import Store
 from triage.spool.study import read_study
 
@@ -64,9 +64,8 @@ def _patient(spool: Store, study_instance_uid: str) -> str:
     """Return the patient's name. While the images cannot be read the page says so, and is sent: it is urgent."""
     known = read_study(spool, study_instance_uid)
     images = known[1] if known else ()
-    patients = [patient_in(image.header) for image in images]
-    unknown = _UNREAD if any(image.unread for image in images) else ""
-    return next((each.name for each in patients if each.patient_id or each.name), unknown)
+    patient = patient_among(images)
+    return _UNREAD if patient == Patient() and any(image.unread for image in images) else patient.name
 
 
 def bare_facts(texts: SiteTexts, event: PagingEvent, now: float) -> PageFacts:

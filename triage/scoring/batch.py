@@ -11,7 +11,6 @@ import warnings
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from hashlib import sha256
 from io import BytesIO
 
 from triage.decision.reasons import Reason
@@ -19,7 +18,7 @@ from triage.decision.records import to_record
 from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
-from triage.dicom.part10 import Receipt, data_set_in, read_receipt, receipt_in
+from triage.dicom.part10 import Receipt, data_set_digest, read_receipt, receipt_in
 from triage.errors import TriageError, cause
 from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
@@ -146,7 +145,7 @@ def open_file(stored: StoredObject, context: DecodeContext, digest: str) -> Open
 
 
 def _compare(data: bytes, digest: str) -> None:
-    if digest and sha256(data_set_in(data)).hexdigest() != digest:
+    if digest and data_set_digest(data) != digest:
         raise UnreadError("its bytes are not those that were received: the disk, the bucket or the way altered them")
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import errno
 import logging
 import warnings
-from hashlib import sha256
 from io import BytesIO
 from typing import BinaryIO
 
@@ -23,7 +22,7 @@ from triage.decision.types import ImageAssessment
 from triage.dicom.attribute_text import text_of
 from triage.dicom.data_set import read_header
 from triage.dicom.identity import accession_issuer, patient_marks
-from triage.dicom.part10 import data_set_in
+from triage.dicom.part10 import data_set_digest
 from triage.spool.stored_object import StoredObject
 
 logger = logging.getLogger(__name__)
@@ -85,6 +84,6 @@ def _received_bytes(stored: StoredObject, assessment: ImageAssessment) -> bytes:
 
 def _digest_of(file: bytes) -> str:
     try:
-        return sha256(data_set_in(file)).hexdigest()
+        return data_set_digest(file)
     except ValueError:  # the File Meta Information is gone
         return ""

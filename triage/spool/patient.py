@@ -55,7 +55,12 @@ def certain_identifiers_in(images: Sequence[StudyImage]) -> tuple[PatientIdentif
 
 
 def _of(known: WholeStudy | None) -> Patient:
-    found = [patient_in(image.header) for image in known[1]] if known else []
+    return patient_among(known[1]) if known else Patient()
+
+
+def patient_among(images: Sequence[StudyImage]) -> Patient:
+    """Return the patient that the first image names which names one; an unknown one if none does."""
+    found = (patient_in(image.header) for image in images)
     return next((each for each in found if each.patient_id or each.name), Patient())
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import errno
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
 from tests.support.cluster import Cluster
+from tests.support.failing_buckets import FailingKeys
 from tests.support.file_bucket import FileBucket
 from tests.support.in_process_worker import Workplace
 from tests.support.model_folders import write_model
@@ -21,20 +21,12 @@ from triage.queue.score_queue import UNREAD_PAUSES_S
 from triage.runtime.child_pool import DecodePool
 
 
-class PartialBucket(FileBucket):
+class PartialBucket(FailingKeys):
     """Fails for the keys that the file ``away`` next to it names: decode processes see it too."""
 
     number = errno.ETIMEDOUT
 
-    def open(self, key: str) -> BinaryIO:
-        self._find(key)
-        return super().open(key)
-
-    def read(self, key: str) -> bytes:
-        self._find(key)
-        return super().read(key)
-
-    def _find(self, key: str) -> None:
+    def _check(self, key: str) -> None:
         away = self.folder.parent / "away"
         if away.exists() and key in away.read_text().splitlines():
             raise OSError(self.number, "the volume is not there")

@@ -8,34 +8,23 @@ import time
 
 import pytest
 
-from tests.scoring.test_batch import DAY, Bench, Retention, sessions
+from tests.scoring.test_batch import DAY, Bench, Retention
 from tests.spool.cluster.test_transactions import end_sessions, setting
 from tests.support.cluster import Cluster
+from tests.support.cluster_bench import bench, sessions, store
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from tests.support.wait import wait_for
 from triage.decision.types import Tag
 from triage.delivery.outbox import Outbox
-from triage.model.session import ModelSession
 from triage.operations.retention import AgeLimits, remove_old
-from triage.runtime.child_pool import DecodePool
 from triage.scoring.batch import FailedInstance
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.worklist import reader_acts
 from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act
 
-__all__ = ["sessions"]  # a fixture
-
-
-@pytest.fixture
-def store(cluster: Cluster) -> ClusterStore:
-    return cluster.open()
-
-
-@pytest.fixture
-def bench(store: ClusterStore, sessions: dict[str, ModelSession], pool: DecodePool) -> Bench:
-    return Bench(store, sessions, pool)  # type: ignore[arg-type]
+__all__ = ["bench", "sessions", "store"]  # fixtures
 
 
 def read(store: ClusterStore, index: IndexedWorklist, uid: str) -> None:

@@ -8,8 +8,8 @@ from functools import partial
 
 import pytest
 
-from tests.scoring.test_batch import Bench, changed, sessions
-from tests.support.cluster import Cluster
+from tests.scoring.test_batch import Bench, changed
+from tests.support.cluster_bench import bench, sessions, store
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import report
 from tests.support.service import a_chest, receive
@@ -19,9 +19,7 @@ from triage.decision.types import Tag
 from triage.inbound_reports.early_store import NoEarlyReports
 from triage.inbound_reports.receiver import ReportReceiver
 from triage.metrics.reports import ReportMetrics
-from triage.model.session import ModelSession
 from triage.operations.trace import gather
-from triage.runtime.child_pool import DecodePool
 from triage.service.reports import report_policy
 from triage.settings.sections.reports import ReportsSettings
 from triage.spool.clock import Clock
@@ -31,17 +29,7 @@ from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_act import ReadNotice, Via
 from triage.worklist.reader_acts import Act, acts_of, record_notice
 
-__all__ = ["sessions"]  # a fixture
-
-
-@pytest.fixture
-def store(cluster: Cluster) -> ClusterStore:
-    return cluster.open()
-
-
-@pytest.fixture
-def bench(store: ClusterStore, sessions: dict[str, ModelSession], pool: DecodePool) -> Bench:
-    return Bench(store, sessions, pool)  # type: ignore[arg-type]
+__all__ = ["bench", "sessions", "store"]  # fixtures
 
 
 @pytest.fixture
