@@ -55,6 +55,16 @@ def test_what_cannot_be_read_costs_little(spool: Spool, content: bytes) -> None:
     assert estimate_cost(spool.root / "gone.dcm").memory < HEAVY
 
 
+def test_an_object_whose_receipt_a_disk_altered_costs_what_it_takes(spool: Spool) -> None:
+    path = spool.root / "object.dcm"
+    content = stored(spool, ExplicitVRLittleEndian, 10_000, 10_000)
+    path.write_bytes(content)
+    expected = estimate_cost(path)
+    path.write_bytes(content.replace(b'{"received_at"', b'}"received_at"'))
+    altered = estimate_cost(path)
+    assert (altered.memory, altered.sender) == (expected.memory, "")
+
+
 def test_more_pixels_than_are_decoded_cost_nothing(spool: Spool) -> None:
     path = spool.root / "object.dcm"
     path.write_bytes(stored(spool, ExplicitVRLittleEndian, 60_000, 60_000))

@@ -194,7 +194,7 @@ def read_data_set(data: bytes) -> tuple[FileDataset, Survey | None]:
     """
     survey = survey_file(MemorySource(data))
     if survey is None:
-        return _read(data), None
+        return _without_elements(_read(data)), None
     read = _read_without_copy if survey.transfer_syntax_uid in _UNCOMPRESSED else _read
     try:
         return (read(data) if survey.is_intact else survey.data_set()), survey
@@ -210,11 +210,18 @@ def read_header(file: BinaryIO) -> FileDataset:
     """
     survey = survey_file(OpenFileSource(file))
     if survey is None:
-        return _read_header(file)
+        return _without_elements(_read_header(file))
     try:
         return _read_header(file) if survey.is_intact and survey.orderly else survey.data_set(_LARGE)
     except Exception:  # of many kinds, too
         return survey.without_unreadable().data_set(_LARGE)
+
+
+def _without_elements(read: FileDataset) -> FileDataset:
+    """Return what pydicom read where no data set begins. Raises ValueError if it is something: it was not surveyed."""
+    if len(read):
+        raise ValueError("the File Meta Information ends behind the end of the file")
+    return read
 
 
 def _read_header(file: BinaryIO) -> FileDataset:

@@ -45,10 +45,21 @@ def read_file_meta(file: ByteSource) -> FileMeta:
         element = int.from_bytes(head[2:4], "little")
         if element <= before:
             break
-        length, value_at = int.from_bytes(head[6:8], "little"), at + 8
-        if head[4:6] in LONG_VRS:
-            length, value_at = int.from_bytes(head[8:12], "little"), at + 12
+        value_at, length = _value(head, at)
         if length <= _LONGEST:
             values[element] = file.read(value_at, length)
         at, before = value_at + length, element
     return FileMeta(is_file, at, values)
+
+
+def _value(head: bytes, at: int) -> tuple[int, int]:
+    """Return position and length of a value whose header is at a position.
+
+    What is no VR is taken for a length of 32 bits, as pydicom does: some programs write the group in implicit VR.
+    """
+    vr = head[4:6]
+    if vr in LONG_VRS:
+        return at + 12, int.from_bytes(head[8:12], "little")
+    if b"AA" <= vr <= b"ZZ":
+        return at + 8, int.from_bytes(head[6:8], "little")
+    return at + 8, int.from_bytes(head[4:8], "little")

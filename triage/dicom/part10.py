@@ -22,6 +22,8 @@ IMPLEMENTATION_VERSION_NAME = "CXR_TRIAGE"
 
 _META_GROUP = 0x0002
 _SOP_CLASS, _SOP_INSTANCE, _SOURCE_AE_TITLE, _RECEIPT = 0x0002, 0x0003, 0x0016, 0x0102
+_LATEST = 1e10
+"""A time in POSIX seconds, in three hundred years: none that is later was a clock's."""
 _LENGTH_AT = 140
 """Where the value of (0002,0000), the group's length, is in a file: behind preamble, DICM, tag, VR and length."""
 
@@ -92,7 +94,7 @@ def _receipt_in(file: ByteSource, name: str) -> Receipt:
         if not meta.is_file:
             raise ValueError("it is no DICOM file")
         return receipt_of(meta)
-    except (ValueError, AttributeError) as failure:
+    except (ValueError, AttributeError, RecursionError) as failure:
         _log_without(name, failure)
         return Receipt()
 
@@ -116,13 +118,13 @@ def data_set_digest(file: bytes) -> str:
 
 
 def receipt_of(meta: FileMeta) -> Receipt:
-    """Return the receipt in File Meta Information. Raises ValueError and AttributeError where it holds something else.
+    """Return the receipt in File Meta Information. Raises ValueError, AttributeError, RecursionError for other bytes.
 
     Without a receipt of ours there are AE title and UIDs that the file states.
     """
     record = json.loads(meta.values.get(_RECEIPT, b"{}").rstrip(b"\0 "))
     return Receipt(
-        received_at=record.get("received_at"),
+        received_at=_time(record.get("received_at")),
         calling_ae_title=str(record.get("calling_ae_title") or meta.text(_SOURCE_AE_TITLE)),
         called_ae_title=str(record.get("called_ae_title", "")),
         peer=str(record.get("peer", "")),
@@ -130,6 +132,11 @@ def receipt_of(meta: FileMeta) -> Receipt:
         sop_class_uid=meta.text(_SOP_CLASS),
         association=str(record.get("association", "")),
     )
+
+
+def _time(value: object) -> float | None:
+    """Return a time of receipt; None for what is none: bytes on a disk alter, and a text cannot be compared."""
+    return float(value) if isinstance(value, int | float) and 0 < value < _LATEST else None
 
 
 def _element(number: int, vr: str, value: bytes) -> bytes:
