@@ -402,6 +402,64 @@ def test_a_removal_that_a_crash_ended_is_completed(source: Spool, target: Spool)
     assert all_differences(source, target) == [] and not target.has_study("1.2.3")
 
 
+def test_a_removal_that_ended_before_its_note_was_forgotten_stands_in_no_way(source: Spool, target: Spool) -> None:
+    moved(source, target)
+    with source.study_lock("1.2.3"):
+        source.remove_study("1.2.3")
+    remove = target.remove_study
+
+    def removes_and_crashes(uid: str) -> None:
+        remove(uid)
+        raise CrashError
+
+    target.remove_study = removes_and_crashes  # type: ignore[method-assign]
+    with pytest.raises(CrashError):
+        moved(source, target)
+    receive(source, TAGGED)  # its sender sent it again
+    tag(source, TAGGED, "r1")
+    moved(source, target)
+    assert all_differences(source, target) == []
+
+
+def test_a_study_that_the_source_removed_before_it_was_copied_whole_is_not_removed(
+    source: Spool, target: Spool
+) -> None:
+    """Nothing proves that what is there is the move's part, and not what the target received since."""
+    times = FileBackdating(target)
+    times.decided = crash  # type: ignore[method-assign]
+    with pytest.raises(CrashError):
+        move(source, MoveTarget(target, times), lambda _: None)
+    more_of_a_study(target)
+    with source.study_lock("1.2.3"):
+        source.remove_study("1.2.3")
+    with pytest.raises(MoveError, match=r"study 1\.2\.3, which the source does not have"):
+        moved(source, target)
+    assert target.decision("1.2.3") == {"revision": "r3"}
+
+
+def test_a_study_that_was_copied_in_part_and_received_more_since_is_refused(source: Spool, target: Spool) -> None:
+    target.write_decision = crash  # type: ignore[method-assign]
+    with pytest.raises(CrashError):
+        moved(source, target)
+    live = Spool.open(target.root)
+    receive(live, another := an_instance(study="1.2.3", sop="1.2.3.9"))
+    with live.study_lock("1.2.3"):
+        live.study_entries("1.2.3").put("workitem.json", "of its own")
+    with pytest.raises(MoveError, match=r"1\.2\.3 has 1 objects"):
+        moved(source, live)
+    assert live.waits(another) and live.study_entries("1.2.3").get("workitem.json") == b"of its own"
+
+
+def test_a_dead_letter_of_a_target_that_went_live_stays_one(source: Spool, target: Spool) -> None:
+    moved(source, target)
+    with target.study_lock("1.2.4"):
+        target.write_decision("1.2.4", {"revision": "r1"})
+    target.bury(WAITING, FAILURE)
+    with pytest.raises(MoveError, match=r"study 1\.2\.4 .* in use"):
+        moved(source, target)
+    assert dict(target.dead_letters()) == {DEAD: FAILURE, WAITING: FAILURE}
+
+
 def crash(*_: object) -> None:
     raise CrashError
 

@@ -8,6 +8,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 
+from triage.spool.instance import ReceivedInstance
 from triage.spool.moving.entries import EntryPair, site_pairs
 from triage.spool.moving.errors import MoveError
 from triage.spool.moving.notes import MoveNotes
@@ -53,6 +54,8 @@ def move(source: Store, moved: MoveTarget, told: Callable[[MoveCounts], None]) -
     counts, target, notes = MoveCounts(), moved.store, MoveNotes(moved.store)
     for uid in _gone(source, target):  # before anything is written
         _check_removable(source, target, notes, uid)
+    for uid in sorted({each.study_instance_uid for each in _to_requeue(source, target)}):
+        notes.check_study(uid, study_states(source, target, uid))
     moved.times.installed(source.installation_uid())
     _requeue(source, target)
     for uid in _all_uids(source):
@@ -124,10 +127,13 @@ def _all_uids(store: Store) -> list[str]:
 
 def _requeue(source: Store, target: Store) -> None:
     """Requeue in the target what is no dead letter of the source any more, or one with another record."""
+    for instance in _to_requeue(source, target):
+        target.requeue(instance)
+
+
+def _to_requeue(source: Store, target: Store) -> list[ReceivedInstance]:
     dead = dict(source.dead_letters())
-    for instance, record in list(target.dead_letters()):
-        if dead.get(instance) != record:
-            target.requeue(instance)
+    return [instance for instance, record in target.dead_letters() if dead.get(instance) != record]
 
 
 def _bury(source: Store, target: Store) -> int:

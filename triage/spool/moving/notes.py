@@ -17,13 +17,14 @@ from triage.spool.store import Store
 MOVING = "moving"
 """The place of the notes in a target."""
 _STUDIES, _PLACES, _FINISHED = "studies", "places", "finished.json"
-_BEGUN = b"begun"
+_BEGUN, _REMOVING = b"begun", b"removing "
 
 
 class MoveNotes:
     """The notes in one target: for each study and each place a digest of what the move left there.
 
-    It is ``begun`` while the move writes: a crash may have left a part, which the next call completes.
+    It is ``begun`` while the move writes: a crash may have left a part, which the next call completes. It is
+    ``removing`` and the digest while the move removes, which a store does as a whole or not at all.
     """
 
     def __init__(self, target: Store) -> None:
@@ -46,15 +47,21 @@ class MoveNotes:
         """Call ``copy`` unless both stores have the same in a place; see ``_follow``. Raises MoveError."""
         self._follow(self._places, name.replace("/", "+"), name, states, copy)
 
+    def check_study(self, uid: str, states: tuple[str, str]) -> None:
+        """Raise MoveError unless a study that both stores may have is the same, or as the move left it."""
+        ours, theirs = states
+        if ours != theirs:
+            _check(_noted(self._studies, uid), theirs, self._refusal(f"study {uid}"))
+
     def check_is_ours(self, uid: str, state: str) -> None:
         """Raise MoveError unless a study, which is in the target alone, is there as the move left it."""
-        if _noted(self._studies, uid) not in (_BEGUN, state.encode()):
+        if _noted(self._studies, uid) not in (state.encode(), _REMOVING + state.encode()):
             raise self._refusal(f"study {uid}, which the source does not have,")
 
     def remove_study(self, uid: str, state: str, remove: Callable[[], None]) -> None:
         """Call ``remove``, and forget a study that the source has no more. Raises as ``check_is_ours``."""
         self.check_is_ours(uid, state)
-        self._studies.put(uid, _BEGUN)
+        self._studies.put(uid, _REMOVING + state.encode())
         remove()
         self._studies.remove(uid)
 
@@ -74,8 +81,7 @@ class MoveNotes:
         noted, (ours, theirs) = _noted(notes, name), states()
         if noted != _BEGUN and ours == theirs:  # also what came into both in another way: it stays unnoted
             return
-        if noted not in (_BEGUN, theirs.encode()):
-            raise self._refusal(described)
+        _check(noted, theirs, self._refusal(described))
         notes.put(name, _BEGUN)
         copy()
         notes.put(name, states()[1], durable=False)
@@ -105,6 +111,13 @@ def ended_at(target: Store) -> str | None:
         return str(json.loads(noted)["at"])
     except (ValueError, KeyError, TypeError):
         return "an unknown day"
+
+
+def _check(noted: bytes, state: str, refusal: MoveError) -> None:
+    """Raise ``refusal`` unless what is in the target was left so by the move."""
+    is_removed = noted.startswith(_REMOVING) and not state  # a crash came before the note was forgotten
+    if not (is_removed or noted in (_BEGUN, state.encode())):
+        raise refusal
 
 
 def _noted(notes: Entries, name: str) -> bytes:

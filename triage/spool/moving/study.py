@@ -31,6 +31,11 @@ def move_study(source: Store, moved: MoveTarget, uid: str) -> int:
     the target has otherwise; OSError.
     """
     objects = sorted(set(source.objects_of(uid)))
+    if others := set(moved.store.objects_of(uid)).difference(objects):  # objects go with their study alone
+        raise MoveError(
+            f"study {uid} has {len(others)} objects in {moved.store.name} that are not in {source.name}: that store "
+            "has been in use. Move into an empty one"
+        )
     for instance in objects:
         if moved.store.stored_object(instance) is None:
             _copy_object(source, moved, instance)
