@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.spool.test_store_contract import CONTENT, A, B, receive, tag
+from tests.support.builders import an_instance
 from tests.support.child_process import Child
 from tests.support.cluster import Cluster
 from tests.support.failing_buckets import ActingBucket, AwayBucket, Gate, KillingBucket, RefusingBucket, StartingBucket
@@ -47,6 +48,19 @@ def test_a_bucket_that_knows_none_of_our_objects_gives_none(cluster: Cluster):
     assert store.gives_objects()
     cluster.bucket.delete(other)
     assert not store.gives_objects()
+
+
+def test_a_few_objects_that_are_lost_for_good_do_not_stand_for_the_bucket(cluster: Cluster):
+    """Were those that are tried always the same, nothing would ever be given up or sent, once they are lost."""
+    store = cluster.open()
+    uids = [f"1.2.{number}" for number in range(1, 9)]
+    for uid in uids:
+        receive(store, an_instance(study=uid, sop=f"{uid}.4", content=uid.encode()))
+    lost = [next(iter(store.objects_of(uid))) for uid in (*uids[:2], *uids[-2:])]
+    keys = [stored.key for each in lost if (stored := store.stored_object(each)) is not None]
+    for key in keys:
+        cluster.bucket.delete(key)
+    assert len(keys) == 4 and any(store.gives_objects() for _ in range(100))
 
 
 def killed_at(cluster: Cluster, step: str, act: Callable[[ClusterStore], object]) -> None:

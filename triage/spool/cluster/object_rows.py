@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Iterator
 from uuid import uuid4
 
@@ -47,10 +48,13 @@ AND (study_uid, sop_uid, digest) > (:study, :sop, :digest)
 ORDER BY study_uid, sop_uid, digest LIMIT CAST(:page AS int)
 """
 _OF_STUDY = f"SELECT study_uid, sop_uid, digest FROM object WHERE {_HERE} AND study_uid = :study"
+# Behind a place among the keys, and on from the first one.
 _SOME = f"""
-(SELECT key FROM object WHERE {_HERE} ORDER BY study_uid LIMIT 2)
-UNION (SELECT key FROM object WHERE {_HERE} ORDER BY study_uid DESC LIMIT 2)
+(SELECT key FROM object WHERE {_HERE} AND key > :start AND key < :below ORDER BY key LIMIT CAST(:most AS int))
+UNION ALL
+(SELECT key FROM object WHERE {_HERE} AND key > :after AND key <= :start ORDER BY key LIMIT CAST(:most AS int))
 """
+_SAMPLED = 4
 _DROP = f"DELETE FROM object WHERE {_HERE} AND state <> 'filed'"
 _DROP_DEAD = f"""
 DELETE FROM object WHERE {_HERE} AND state = 'dead' AND received < to_timestamp(CAST(:before AS float8))
@@ -146,15 +150,19 @@ class ObjectRows(Rows):
         """Return whether the bucket answers about a key that it does not have, and gives some object. Never raises.
 
         A store that has just started may know its keys before it can give their bytes, and one of another time, or a
-        part of one, may know none of ours. One object alone says nothing: it may be the one that is lost.
+        part of one, may know none of ours. One object alone says nothing: it may be the one that is lost. So may the
+        few that are tried: others are with the next call.
         """
         return not self._why_no_objects() and self._some_can_be_read()
 
     def _some_can_be_read(self) -> bool:
+        folder = self._scope.folder
+        start, below = f"{folder}/{secrets.token_hex(8)}", f"{folder}0"  # keys have a digest in them; 0 comes behind /
         try:
-            keys = [str(key) for (key,) in self._read(_SOME)]
+            found = self._read(_SOME, start=start, below=below, after=f"{folder}/", most=_SAMPLED)
         except OSError:
             return False
+        keys = [str(key) for (key,) in found][:_SAMPLED]
         return len(keys) < 2 or any(self._can_be_read(key) for key in keys)
 
     def _can_be_read(self, key: str) -> bool:
