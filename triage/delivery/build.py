@@ -16,7 +16,8 @@ from triage.delivery.record import BEGUN, NOT_READ, DeliveryRecord, DeliveryStat
 from triage.delivery.unread import UnreadNotes
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study_of_objects, revision
+from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study_with, revision
+from triage.spool.study_headers import read_headers
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +63,8 @@ class Builder:
 def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> BuildResult:
     """Build the message that the destination lacks, if any, and remove the mark.
 
+    The study's lock is taken when the headers of its objects are read: a store that is slow must not hold it.
+
     Args:
         builder: the destination.
         study_instance_uid: the study.
@@ -71,8 +74,9 @@ def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> B
         OSError: the spool cannot be read or written; the mark stays. So it does for what a channel raises while it
             builds.
     """
+    headers = read_headers(builder.spool, study_instance_uid)
     with builder.spool.study_lock(study_instance_uid):
-        known = read_study_of_objects(builder.spool, study_instance_uid)
+        known = read_study_with(headers, study_instance_uid)
         built = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
             built = _build_with_images(builder, Study(*known, now=now, test=builder.test))

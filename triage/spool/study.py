@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 
 from pydicom.dataset import Dataset
@@ -19,10 +19,16 @@ from triage.decision.types import ImageAssessment, TriageDecision
 from triage.dicom.attribute_text import text_of
 from triage.dicom.fitting import fitting_uid
 from triage.dicom.uid import uid_of
-from triage.spool.instance import ReceivedInstance
-from triage.spool.object_header import proven_header
 from triage.spool.store import Store
 from triage.spool.stored_object import StoredObject
+from triage.spool.study_headers import (
+    Header,
+    ReadHeaders,
+    header_if_any,
+    headers_of_a_giving_store,
+    instance_of,
+    stored_header,
+)
 
 GIVEN_UP_AFTER_S = 900.0
 """A study of which an object could not be read for so long is told of without it, while the store gives others."""
@@ -36,7 +42,7 @@ def read_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
 
     Hold the study's lock. An object that cannot be read has the attributes of its assessment.
     """
-    return _read(spool, study_instance_uid, _header_if_any)
+    return _read(spool, study_instance_uid, partial(header_if_any, spool))
 
 
 def read_whole_study(spool: Store, study_instance_uid: str) -> WholeStudy | None:
@@ -44,7 +50,7 @@ def read_whole_study(spool: Store, study_instance_uid: str) -> WholeStudy | None
 
     That is FileNotFoundError for one that the store should have: a part of a store that is away may say so.
     """
-    return _read(spool, study_instance_uid, _stored_header)
+    return _read(spool, study_instance_uid, partial(stored_header, spool))
 
 
 def read_study_of_objects(spool: Store, study_instance_uid: str) -> WholeStudy | None:
@@ -54,24 +60,30 @@ def read_study_of_objects(spool: Store, study_instance_uid: str) -> WholeStudy |
     others, an object that cannot be read is as in ``read_study``, and ``StudyImage.unread`` says so: for a moment or
     for good.
     """
-    try:
-        return read_whole_study(spool, study_instance_uid)
-    except OSError:
-        if not spool.gives_objects():
-            raise
-    return read_study(spool, study_instance_uid)
+    return _read(spool, study_instance_uid, headers_of_a_giving_store(spool))
 
 
-def _read(
-    spool: Store, study_instance_uid: str, header: Callable[[Store, ImageAssessment], Dataset | OSError | None]
-) -> WholeStudy | None:
+def read_study_with(headers: ReadHeaders, study_instance_uid: str) -> WholeStudy | None:
+    """Return the same, by headers that were read before. Hold the study's lock.
+
+    Raises OSError for an object that came since and cannot be read.
+    """
+    return _read(headers.spool, study_instance_uid, headers.of)
+
+
+def read_whole_study_with(headers: ReadHeaders, study_instance_uid: str) -> WholeStudy | None:
+    """Return the same as ``read_whole_study``, by headers that were read before. Hold the study's lock."""
+    return _read(headers.spool, study_instance_uid, headers.whole)
+
+
+def _read(spool: Store, study_instance_uid: str, header: Callable[[ImageAssessment], Header]) -> WholeStudy | None:
     record = spool.decision(study_instance_uid)
     if record is None:
         return None
     assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
     decision = decision_from(record)
     current = _in_order(current_assessments(assessments), decision)
-    return decision, tuple(_image(spool, each, header(spool, each)) for each in current)
+    return decision, tuple(_image(spool, each, header(each)) for each in current)
 
 
 def associations_of(spool: Store, study_instance_uid: str) -> str:
@@ -94,18 +106,14 @@ def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[
     return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
 
 
-def _image(spool: Store, assessment: ImageAssessment, own: Dataset | OSError | None) -> StudyImage:
+def _image(spool: Store, assessment: ImageAssessment, own: Header) -> StudyImage:
     unread = isinstance(own, OSError)
     header = own if isinstance(own, Dataset) else attributes_known(assessment)
     if not assessment.sop_class_uid:  # no worker could open the object: its own attributes name its class
         known = [text_of(header, keyword) for keyword in ("SOPClassUID", "SeriesInstanceUID")]
         assessment = replace(assessment, sop_class_uid=known[0], series_instance_uid=known[1])
-    stored = spool.stored_object(_instance(assessment))
+    stored = spool.stored_object(instance_of(assessment))
     return StudyImage(assessment, header, stored, has_header=isinstance(own, Dataset), unread=unread)
-
-
-def _instance(assessment: ImageAssessment) -> ReceivedInstance:
-    return ReceivedInstance(assessment.study_instance_uid, assessment.sop_instance_uid, assessment.content_digest)
 
 
 def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
@@ -114,31 +122,8 @@ def read_header(spool: Store, assessment: ImageAssessment) -> Dataset:
     Those of an object that cannot be read are what its assessment has of them, as are those of one whose bytes are not
     the ones that were received.
     """
-    header = _header_if_any(spool, assessment)
+    header = header_if_any(spool, assessment)
     return header if isinstance(header, Dataset) else attributes_known(assessment)
-
-
-def _header_if_any(spool: Store, assessment: ImageAssessment) -> Dataset | OSError | None:
-    try:
-        return _stored_header(spool, assessment)
-    except OSError as error:
-        return error
-
-
-def _stored_header(spool: Store, assessment: ImageAssessment) -> Dataset | None:
-    """Return the object's own attributes; None if it was received without any that can be read.
-
-    Raises OSError for an object whose bytes cannot be had now.
-    """
-    instance = _instance(assessment)
-    for _ in range(2):  # it may be filed between look-up and ``open``
-        found = spool.stored_object(instance)
-        try:
-            if found is not None:
-                return proven_header(found, assessment)
-        except FileNotFoundError:
-            continue
-    raise FileNotFoundError(errno.ENOENT, f"the store has no bytes of object {instance.sop_instance_uid}")
 
 
 def attributes_known(assessment: ImageAssessment) -> Dataset:

@@ -157,11 +157,11 @@ class TestCompletion:
         fill(cluster.server, cluster.address.tenant, 600)
         cluster.rows("UPDATE listed_study SET complete = false WHERE tenant = :tenant")
 
-        def read(spool: object, uid: str) -> None:
+        def read(headers: object, uid: str) -> None:
             if uid in damaged:
                 raise OSError(errno.EIO, "other bytes came than were acknowledged")
 
-        monkeypatch.setattr("triage.worklist.table.completion.read_whole_study", read)
+        monkeypatch.setattr("triage.worklist.table.completion.read_whole_study_with", read)
         turns = CompletionTurns()
 
         def swept() -> int:

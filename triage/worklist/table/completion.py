@@ -18,7 +18,8 @@ from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_issuer
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import read_whole_study
+from triage.spool.study import read_whole_study, read_whole_study_with
+from triage.spool.study_headers import ReadHeaders, read_headers_until_one_fails
 from triage.spool.tables import Tables, Value
 from triage.worklist.patient_index import marks_of
 from triage.worklist.reader_acts import acts_of, leaving_act
@@ -93,12 +94,22 @@ class RowCompletion:
         self._spool, self._tables, self._clock = spool, tables, clock
         self._bucket_again_at = float("-inf")
 
-    def complete(self, study_instance_uid: str) -> bool:
+    def headers(self, study_instance_uid: str) -> ReadHeaders | None:
+        """Return the headers of a study's objects for ``complete``; None if its records cannot be read.
+
+        Hold no lock of the study: a bucket may be slow, and a part of it silent. Raises OSError.
+        """
+        try:
+            return read_headers_until_one_fails(self._spool, study_instance_uid)
+        except _UNREADABLE:  # ``complete`` says it
+            return None
+
+    def complete(self, study_instance_uid: str, headers: ReadHeaders | None = None) -> bool:
         """Write what a study's objects and acts say into its row; return whether all of it is known now.
 
-        Hold the study's lock. Raises OSError.
+        ``headers``: those that were read before; None if they have to be read. Hold the study's lock. Raises OSError.
         """
-        known = self._known(study_instance_uid)
+        known = self._known(study_instance_uid, headers)
         columns: dict[str, Value] = {**self._read(study_instance_uid), "complete": known is not None}
         if known is not None:
             columns |= known
@@ -126,12 +137,15 @@ class RowCompletion:
             last = None
         return {"read_revision": last.revision if last else None, "read_at": last.at if last else None}
 
-    def _known(self, study_instance_uid: str) -> dict[str, Value] | None:
+    def _known(self, study_instance_uid: str, headers: ReadHeaders | None) -> dict[str, Value] | None:
         """Return the columns of patient and images; None while the bytes of an object cannot be had."""
         if self.is_resting():
             return None
         try:
-            found = read_whole_study(self._spool, study_instance_uid)
+            if headers is None:
+                found = read_whole_study(self._spool, study_instance_uid)
+            else:
+                found = read_whole_study_with(headers, study_instance_uid)
         except OSError as error:
             if error.errno not in _OF_ONE_OBJECT:
                 self._bucket_again_at = self._clock() + _PAUSE_S

@@ -90,10 +90,11 @@ class TableWorklist:
         for uid in (turns or CompletionTurns()).next(self._completion.incomplete, at_most):
             if self._completion.is_resting():
                 break
+            headers = self._completion.headers(uid)
             with self._spool.study_lock(uid):
                 if not self._spool.decision(uid):  # removed meanwhile
                     continue
-                count += self._completion.complete(uid)
+                count += self._completion.complete(uid, headers)
         return count
 
     def put_all(self, decisions: Iterable[TriageDecision]) -> None:
