@@ -25,7 +25,8 @@ from triage.listener.storage import CanaryRoute, uncounted_target
 from triage.model.session import ModelSession
 from triage.queue.score_queue import UNREAD_PAUSES_S, PartitionedInstance, connect
 from triage.runtime.child_pool import DecodePool
-from triage.scoring.batch import BatchScorer, DecisionOutputs
+from triage.scoring.batch import BatchScorer
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.partitioned import PartitionedScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool

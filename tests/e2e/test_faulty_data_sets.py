@@ -39,7 +39,8 @@ from triage.model.session import ModelSession
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+from triage.scoring.batch import BatchScorer, ScoringResources
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool

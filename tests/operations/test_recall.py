@@ -27,7 +27,8 @@ from triage.model.session import ModelSession
 from triage.queue.priors import is_prior
 from triage.queue.score_queue import PRIORS
 from triage.runtime.child_pool import DecodePool
-from triage.scoring.batch import BatchScorer, DecisionOutputs
+from triage.scoring.batch import BatchScorer
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.partitioned import PartitionedScorer
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import corrections_of, recalled_assessments

@@ -8,7 +8,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -38,9 +38,11 @@ from triage.operations.trace import gather
 from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
+from triage.runtime.file_lock import file_lock
 from triage.scoring import batch
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer, DecisionOutputs, FailedInstance, OpenError, ScoringResources, open_file
+from triage.scoring.batch import BatchScorer, FailedInstance, OpenError, ScoringResources, open_file
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.decode_context import DecodeContext
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.study_decisions import DecisionRules
@@ -114,6 +116,40 @@ class Bench:
 @pytest.fixture
 def bench(spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool) -> Bench:
     return Bench(spool, sessions, pool)
+
+
+def test_what_the_list_needs_is_read_before_the_studies_are_locked(
+    spool: Spool, sessions: dict[str, ModelSession], pool: DecodePool
+) -> None:
+    """A bucket may be slow, and each batch holds the locks of its studies."""
+    told: list[str] = []
+
+    def is_locked(uid: str) -> bool:
+        try:
+            with file_lock(spool.study_folder(uid) / ".lock", blocking=False):
+                return False
+        except FileNotFoundError:  # the study is new
+            return False
+        except BlockingIOError:
+            return True
+
+    def deciding(studies: Collection[str], new: Collection[ImageAssessment]) -> Callable[[str], None]:
+        assert studies == {each.study_instance_uid for each in new} and not any(map(is_locked, studies))
+        told.append("before")
+
+        def decided(uid: str) -> None:
+            assert is_locked(uid) and spool.decision(uid)
+            told.append("under the lock")
+
+        return decided
+
+    outputs = DecisionOutputs(WorkerMetrics(CollectorRegistry()), lambda decisions: None, deciding=deciding)
+    scorer = BatchScorer(resources(spool, sessions, pool), spool, outputs, DecisionRules(PriorityPolicy()))
+    assert not scorer.finish(scorer.start([receive(spool, a_chest(1))]))
+    assert told == ["before", "under the lock"]
+    given_up = receive(spool, a_chest(2))
+    assert scorer.give_up(given_up, "it fails", 3) is None
+    assert told == ["before", "under the lock"] * 2
 
 
 def test_a_score_is_restated_for_the_sites_prevalence_and_the_tag_is_not(tmp_path: Path, pool: DecodePool) -> None:

@@ -19,7 +19,8 @@ from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
 from triage.runtime.stop_signal import StopSignal
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+from triage.scoring.batch import BatchScorer, ScoringResources
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.partitioned import PartitionedScorer
 from triage.scoring.study_decisions import DecisionRules
 from triage.scoring.worker import BatchWorker, WorkerSetup

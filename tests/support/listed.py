@@ -84,6 +84,7 @@ class ListSite:
 
     def decide(self, uid: str, **changes: Any) -> TriageDecision:
         """Decide a study as it is now, and list it; ``changes`` are the decision's."""
+        listed = self.worklist.deciding([uid])
         with self.store.batch() as batch:
             with self.store.study_lock(uid):
                 images = [assessment_from(each) for each in self.store.assessments(uid)]
@@ -91,7 +92,7 @@ class ListSite:
                 decided = decide(images, PriorityPolicy(), time.time())
                 decision = replace(decided, **{"sequence": sequence, **changes})
                 self.store.write_decision(uid, to_record(decision))
-                self.worklist.decided(uid)
+                listed(uid)
             batch.settle()
             put_with_reading(self.store, self.worklist, [decision])
         return decision

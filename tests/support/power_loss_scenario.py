@@ -26,7 +26,8 @@ from triage.metrics.worker import WorkerMetrics
 from triage.runtime import durable
 from triage.runtime.storage import FileSystem
 from triage.scoring.assess import AssessmentPolicy
-from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+from triage.scoring.batch import BatchScorer, ScoringResources
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.study_decisions import DecisionRules
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from triage.decision.types import TriageDecision
     from triage.delivery.deliverer import Deliverer, DestinationLoop
     from triage.listener.storage import CanaryRoute
-    from triage.scoring.batch import BatchScorer, DecisionOutputs
+    from triage.scoring.batch import BatchScorer
+    from triage.scoring.decision_outputs import DecisionOutputs
     from triage.worklist.worklist import Worklist
 
 
@@ -44,7 +45,7 @@ def canary_at_worker(
     destinations: Sequence[str],
 ) -> dict[str, BatchScorer]:
     """Return the scorer of canaries, by partition. ``destinations`` are the names of those with ``canary = true``."""
-    from triage.scoring.batch import DecisionOutputs
+    from triage.scoring.decision_outputs import DecisionOutputs
 
     partition = spool.partition(CANARY)
     index = worklist(partition)

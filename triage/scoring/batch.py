@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 from io import BytesIO
@@ -20,7 +20,6 @@ from triage.dicom.byte_source import Openable
 from triage.dicom.data_set import read_header
 from triage.dicom.part10 import Receipt, data_set_digest, read_receipt, receipt_in
 from triage.errors import TriageError, cause
-from triage.metrics.worker import WorkerMetrics
 from triage.model.session import ScoringSession
 from triage.queue.names import Delay
 from triage.radiograph.attributes import read_attributes
@@ -30,6 +29,7 @@ from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.scoring.assess import AssessmentPolicy, PreparedImage, prepare
 from triage.scoring.assessment import to_assessment
+from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.decode_context import DecodeContext
 from triage.scoring.decode_cost import estimate_cost
 from triage.scoring.inference import BatchInference, FailedImage
@@ -110,20 +110,6 @@ class ScoringResources:
     calling_ae_titles: Collection[str] = ()
 
 
-@dataclass(frozen=True)
-class DecisionOutputs:
-    """Destinations of the decisions of one partition.
-
-    ``index`` takes the decisions of a batch once they are durable, ``mark`` the UID of a study whose decision is to be
-    delivered, ``decided`` that of each study under the lock under which its decision was written.
-    """
-
-    metrics: WorkerMetrics
-    index: Callable[[Sequence[TriageDecision]], None]
-    mark: Callable[[str], None] = lambda study_instance_uid: None
-    decided: Callable[[str], None] = lambda study_instance_uid: None
-
-
 def open_file(stored: StoredObject, context: DecodeContext, digest: str) -> OpenedFile:
     """Read and prepare one stored object; runs in a decode process. Raises FileNotFoundError and OpenError.
 
@@ -186,7 +172,7 @@ class BatchScorer:
         self._outputs = outputs
         self._contexts: dict[frozenset[str], DecodeContext] = {}
         self._inference = BatchInference(resources.sessions, resources.policy, outputs.metrics.batch_size.observe)
-        self._decider = StudyDecider(spool, rules, outputs.mark, outputs.decided)
+        self._decider = StudyDecider(spool, rules, outputs.mark)
 
     def gives_objects(self) -> bool:
         """Return whether the place of the objects answers, so that a failure is one of the object."""
@@ -259,11 +245,18 @@ class BatchScorer:
         """Record and index what some models found on images that another model has yet to score; they stay queued."""
         if not assessments:
             return
+        decided = self._deciding(assessments)
         with self._spool.batch() as batch:
-            self._write_and_decide(assessments, StudyErrors(self._spool), batch)
+            self._write_and_decide(assessments, StudyErrors(self._spool), batch, decided)
+
+    def _deciding(self, assessments: Assessments) -> Callable[[str], None]:
+        """Have the list read what it needs of the studies; hold the lock of none."""
+        return self._outputs.deciding(
+            {instance.study_instance_uid for instance, _ in assessments}, [assessment for _, assessment in assessments]
+        )
 
     def _write_and_decide(
-        self, assessments: Assessments, errors: StudyErrors, batch: Batch
+        self, assessments: Assessments, errors: StudyErrors, batch: Batch, decided: Callable[[str], None]
     ) -> dict[str, TriageDecision]:
         """Write assessments, decide and index their studies, and return the decisions by study."""
         # By study, as ``decide_all``: two workers that lock several studies at a time do not wait for each other.
@@ -273,7 +266,7 @@ class BatchScorer:
             with errors.isolate(instance.study_instance_uid):
                 self._write(instance, assessment)
         studies = {instance.study_instance_uid for instance, _ in assessments} - errors.by_study.keys()
-        decisions = self._decider.decide_all(studies, errors)
+        decisions = self._decider.decide_all(studies, errors, decided)
         batch.settle()
         self._outputs.index(list(decisions.values()))
         return decisions
@@ -286,12 +279,14 @@ class BatchScorer:
         prepared = PreparedImage(_header_attributes(stored, instance), View.UNKNOWN, rejected=rejected)
         (result,) = self._inference.run([prepared])
         assert not isinstance(result, FailedImage)
-        errors = StudyErrors(self._spool)
+        errors, assessment = StudyErrors(self._spool), to_assessment(instance, receipt, result)
+        decided = self._deciding([(instance, assessment)])
         with self._spool.batch() as batch:
             with errors.isolate(instance.study_instance_uid):
                 if not self._has_results(instance):  # what other models found stays
-                    self._write(instance, to_assessment(instance, receipt, result))
-            decisions = self._decider.decide_all({instance.study_instance_uid} - errors.by_study.keys(), errors)
+                    self._write(instance, assessment)
+            studies = {instance.study_instance_uid} - errors.by_study.keys()
+            decisions = self._decider.decide_all(studies, errors, decided)
             if decisions:
                 batch.settle()
                 self._outputs.index(list(decisions.values()))
@@ -341,9 +336,9 @@ class BatchScorer:
         """Write the assessments, decide and index their studies, file the objects, and return those that failed."""
         if not assessments:
             return []
-        errors = StudyErrors(self._spool)
+        errors, decided = StudyErrors(self._spool), self._deciding(assessments)
         with self._spool.batch() as batch:
-            decisions = self._write_and_decide(assessments, errors, batch)
+            decisions = self._write_and_decide(assessments, errors, batch, decided)
             failed = self._file(assessments, errors, batch)
         for decision in decisions.values():
             self._outputs.metrics.count_decision(decision)

@@ -47,6 +47,10 @@ class StudyErrors:
                 self.by_study[study_instance_uid] = f"the study cannot be written: {cause(error)}"
 
 
+def _nothing(study_instance_uid: str) -> None:
+    return None
+
+
 @dataclass(frozen=True)
 class DecisionRules:
     """Rules of the site for its decisions.
@@ -65,34 +69,29 @@ class DecisionRules:
 class StudyDecider:
     """Decide studies and write their decisions. Each decision of a study has the next number."""
 
-    def __init__(
-        self,
-        spool: Store,
-        rules: DecisionRules,
-        mark: Callable[[str], None],
-        decided: Callable[[str], None] = lambda study_instance_uid: None,
-    ) -> None:
-        """``mark`` is called with the UID of each study whose decision is to be delivered, ``decided`` with each.
-
-        Both under the study's lock.
-        """
-        self._decided = decided
+    def __init__(self, spool: Store, rules: DecisionRules, mark: Callable[[str], None]) -> None:
+        """``mark`` is called with the UID of each study whose decision is to be delivered, under its lock."""
         self._spool = spool
         self._rules = rules
         self._mark = mark
 
-    def decide_all(self, studies: Iterable[str], errors: StudyErrors) -> dict[str, TriageDecision]:
-        """Return the decisions by study; a study that cannot be decided is in ``errors`` instead."""
+    def decide_all(
+        self, studies: Iterable[str], errors: StudyErrors, decided: Callable[[str], None] = _nothing
+    ) -> dict[str, TriageDecision]:
+        """Return the decisions by study; a study that cannot be decided is in ``errors`` instead.
+
+        ``decided`` is called with the UID of each, under its lock.
+        """
         decisions: dict[str, TriageDecision] = {}
         for uid in sorted(studies):
             with errors.isolate(uid):
                 try:
-                    decisions[uid] = self._decide(uid)
+                    decisions[uid] = self._decide(uid, decided)
                 except (ValueError, KeyError, TypeError) as error:
                     errors.by_study[uid] = f"the study's records cannot be read: {where_raised(error)}"
         return decisions
 
-    def _decide(self, study_instance_uid: str) -> TriageDecision:
+    def _decide(self, study_instance_uid: str, decided: Callable[[str], None]) -> TriageDecision:
         in_doubt = self._rules.clock_in_doubt()
         priorities = self._rules.priorities
         if in_doubt:
@@ -107,7 +106,7 @@ class StudyDecider:
             )
             self._rules.choose(decision, not earlier)
             self._spool.write_decision(study_instance_uid, to_record(decision))
-            self._decided(study_instance_uid)
+            decided(study_instance_uid)
             if not decision.silent:
                 self._mark(study_instance_uid)
         return decision

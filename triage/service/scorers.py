@@ -25,7 +25,8 @@ from triage.worklist.opening import worklist_of
 
 if TYPE_CHECKING:
     from triage.runtime.decode_scheduler import DecodeScheduler
-    from triage.scoring.batch import BatchScorer, DecisionOutputs, ScoringResources
+    from triage.scoring.batch import BatchScorer, ScoringResources
+    from triage.scoring.decision_outputs import DecisionOutputs
     from triage.scoring.partitioned import PartitionedScorer
 
 
@@ -58,7 +59,8 @@ def scorers_of(
 ) -> PartitionedScorer:
     """Return the scorers of all partitions that the settings require."""
     from triage.canary.wiring import canary_at_worker
-    from triage.scoring.batch import BatchScorer, DecisionOutputs
+    from triage.scoring.batch import BatchScorer
+    from triage.scoring.decision_outputs import DecisionOutputs
     from triage.scoring.partitioned import PartitionedScorer
     from triage.scoring.study_decisions import DecisionRules
 
@@ -74,7 +76,7 @@ def scorers_of(
             metrics,
             partial(put_with_reading, spool, index),
             _mark(settings, spool),
-            index.decided,
+            index.deciding,
         ),
         replace(
             rules,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
@@ -76,7 +76,7 @@ class ReadHeaders:
     """Headers of a study's current objects as they were read before its lock was taken."""
 
     spool: Store
-    found: Mapping[ReceivedInstance, Header]
+    found: Mapping[ReceivedInstance, Header] = field(default_factory=dict)
 
     def of(self, assessment: ImageAssessment) -> Header:
         """Return an object's header; read now that of one that came since. Raises OSError if that cannot be had."""
@@ -100,11 +100,17 @@ def read_headers(spool: Store, study_instance_uid: str) -> ReadHeaders:
     return ReadHeaders(spool, {instance_of(each): read(each) for each in _current(spool, study_instance_uid)})
 
 
-def read_headers_until_one_fails(spool: Store, study_instance_uid: str) -> ReadHeaders:
-    """Read the same up to the first that cannot be had; its error is also that of those behind it. Raises as above."""
+def read_headers_until_one_fails(
+    spool: Store, study_instance_uid: str, new: Iterable[ImageAssessment] = ()
+) -> ReadHeaders:
+    """Read the same up to the first that cannot be had; its error is also that of those behind it. Raises as above.
+
+    ``new``: assessments that are not written yet; those of other studies are passed over.
+    """
     found: dict[ReceivedInstance, Header] = {}
     last: Header = None
-    for each in _current(spool, study_instance_uid):
+    ours = [each for each in new if each.study_instance_uid == study_instance_uid]
+    for each in (*_current(spool, study_instance_uid), *ours):
         if not isinstance(last, OSError):
             last = header_if_any(spool, each)
         found[instance_of(each)] = last

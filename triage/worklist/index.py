@@ -18,7 +18,7 @@ from uuid import uuid4
 from redis import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from triage.decision.types import TriageDecision
+from triage.decision.types import ImageAssessment, TriageDecision
 from triage.errors import cause
 from triage.runtime.key_types import keep, remove_wrong_types
 from triage.worklist import index_keys as keys
@@ -53,6 +53,10 @@ def _repairing(
     return cast("Callable[Concatenate[IndexedWorklist, _Arguments], _Result]", attempt)
 
 
+def _do_nothing(study_instance_uid: str) -> None:
+    return None
+
+
 class IndexedWorklist:
     """A ``Worklist`` in Redis. ``client`` is a Redis client that returns bytes. Methods raise RedisError."""
 
@@ -68,8 +72,11 @@ class IndexedWorklist:
         self._unread = client.register_script(scripts.UNREAD)
         self._finish = client.register_script(scripts.FINISH)
 
-    def decided(self, study_instance_uid: str) -> None:
-        """Do nothing: the index is told once the decision is durable, and has no facts of its patient."""
+    def deciding(
+        self, study_instance_uids: Collection[str], new: Collection[ImageAssessment] = ()
+    ) -> Callable[[str], None]:
+        """Return what does nothing: the index is told once the decision is durable, and has no facts of its patient."""
+        return _do_nothing
 
     def put(self, decision: TriageDecision) -> None:
         """Index a study's decision, or move it to its new position."""

@@ -10,15 +10,19 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from functools import partial
+
+from pydicom.dataset import Dataset
 
 from triage.decision.identity import PatientMarks
 from triage.decision.records import assessment_from
 from triage.decision.rejection import standing, with_rejections
+from triage.decision.types import ImageAssessment
 from triage.dicom.identity import patient_marks
 from triage.dicom.uid import InvalidUIDError
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import read_header
+from triage.spool.study_headers import Header, header_if_any
 
 logger = logging.getLogger(__name__)
 
@@ -29,17 +33,20 @@ _CHECK_EVERY_S = 30.0
 _UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
-def marks_of(spool: Store, study_instance_uid: str) -> tuple[PatientMarks, ...]:
+def marks_of(
+    spool: Store, study_instance_uid: str, header: Callable[[ImageAssessment], Header] | None = None
+) -> tuple[PatientMarks, ...]:
     """Return the marks of the patient in each image of a study that was not rejected; none of unreadable records.
 
-    Records of releases before marks have none: they are read from the images.
+    Records of releases before marks have none: they are read from the images, by ``header`` if it is given.
     """
     try:
         found = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
         counted = standing(list(with_rejections(found)))
         marks = [each.patient for each in counted]
         if not any(each.identifiers for each in marks):
-            marks = [patient_marks(read_header(spool, each)) for each in counted]
+            headers = map(header or partial(header_if_any, spool), counted)
+            marks = [patient_marks(each) if isinstance(each, Dataset) else PatientMarks() for each in headers]
     except InvalidUIDError:
         return ()
     except _UNREADABLE as error:

@@ -7,12 +7,12 @@ they do not answer: RedisError and OSError (``AWAY``).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Protocol
 
 from redis.exceptions import RedisError
 
-from triage.decision.types import TriageDecision
+from triage.decision.types import ImageAssessment, TriageDecision
 from triage.worklist.index_state import FirstToRead
 from triage.worklist.page import Page
 
@@ -30,8 +30,14 @@ class ListChanges(Protocol):
         Then what it is told belongs under the study's lock; else the list is told what is durable already.
         """
 
-    def decided(self, study_instance_uid: str) -> None:
-        """Take what the list shows of a study from its objects and acts. Hold the lock under which it is decided."""
+    def deciding(
+        self, study_instance_uids: Collection[str], new: Collection[ImageAssessment] = ()
+    ) -> Callable[[str], None]:
+        """Return what takes what the list shows of a study from its objects and acts.
+
+        To be called before these studies are locked: the headers of their objects are read here, and of those of
+        ``new``, which are not written yet. To call what is returned, hold the lock under which the study is decided.
+        """
 
     def put_all(self, decisions: Iterable[TriageDecision]) -> None:
         """List decisions that are durable, without those of silent studies."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import BinaryIO
@@ -112,6 +113,22 @@ class TestOneTransaction:
             assert cluster.rows(f"SELECT 1 FROM {table} WHERE tenant = :tenant") == []
 
 
+UNLOCKED = "SELECT 1 FROM study WHERE tenant = :tenant FOR NO KEY UPDATE NOWAIT"
+
+
+@dataclass(frozen=True)
+class ProbingBucket(FileBucket):
+    """Notes for each opening that ``probe``, which takes the locks of all studies, had them."""
+
+    probe: Callable[[], object]
+    opened: list[bool] = field(default_factory=list)
+
+    def open(self, key: str) -> BinaryIO:
+        self.probe()  # raises what the database says of a row that is locked
+        self.opened.append(True)
+        return super().open(key)
+
+
 class TestCompletion:
     def test_while_the_bucket_is_away_a_study_is_listed_and_completed_by_the_sweep(self, cluster: Cluster):
         bucket = AwayBucket(cluster.bucket.folder)
@@ -173,6 +190,18 @@ class TestCompletion:
         assert {uid for (uid,) in found} == damaged
         damaged.clear()  # the bucket has its bytes again
         assert sum(swept() for _ in range(3)) == 550 and swept() == 0
+
+    def test_headers_are_read_where_no_study_is_locked(self, cluster: Cluster):
+        bucket = ProbingBucket(cluster.bucket.folder, partial(cluster.rows, UNLOCKED))
+        site = site_of(cluster, bucket)
+        site.image("1.2.3", SMITH)
+        for number in range(2):
+            site.image("1.2.3", SMITH)
+            site.decide("1.2.3")
+            assert bucket.opened == [True] * (2 + 3 * number)  # of each image once, at each decision
+        cluster.rows("UPDATE listed_study SET complete = false WHERE tenant = :tenant")
+        assert complete(site) == 1 and bucket.opened == [True] * 8
+        assert site.query().page(ListRequest(patient="smith"), time.time()).complete
 
     def test_a_damaged_log_of_acts_hides_no_study(self, cluster: Cluster):
         site = site_of(cluster)

@@ -164,10 +164,10 @@ def _redecide(settings: Settings, spool: Store, client: Redis, study_instance_ui
 
     rules = DecisionRules(priority_policy(settings), settings.decision.silent, Clock(spool).in_doubt)
     mark, index = partial(mark_all, Outbox(spool), prepare_destinations(settings, spool)), worklist_of(spool, client)
-    decider = StudyDecider(spool, rules, mark, index.decided)
-    errors = StudyErrors(spool)
+    decider = StudyDecider(spool, rules, mark)
+    errors, decided = StudyErrors(spool), index.deciding([study_instance_uid])
     with spool.batch() as batch:
-        decisions = decider.decide_all([study_instance_uid], errors)
+        decisions = decider.decide_all([study_instance_uid], errors, decided)
         if errors.by_study:
             raise ValueError(errors.by_study[study_instance_uid])
         batch.settle()

@@ -14,11 +14,12 @@ from dataclasses import dataclass
 
 from pydicom.dataset import Dataset
 
+from triage.decision.types import ImageAssessment
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_issuer
 from triage.errors import cause
 from triage.spool.store import Store
-from triage.spool.study import read_whole_study, read_whole_study_with
+from triage.spool.study import read_whole_study_with
 from triage.spool.study_headers import ReadHeaders, read_headers_until_one_fails
 from triage.spool.tables import Tables, Value
 from triage.worklist.patient_index import marks_of
@@ -94,26 +95,33 @@ class RowCompletion:
         self._spool, self._tables, self._clock = spool, tables, clock
         self._bucket_again_at = float("-inf")
 
-    def headers(self, study_instance_uid: str) -> ReadHeaders | None:
-        """Return the headers of a study's objects for ``complete``; None if its records cannot be read.
+    def headers(self, study_instance_uid: str, new: Iterable[ImageAssessment] = ()) -> ReadHeaders:
+        """Return the headers of a study's objects for ``complete``, with those of assessments that are not written yet.
 
-        Hold no lock of the study: a bucket may be slow, and a part of it silent. Raises OSError.
+        None of them while the bucket rests. Hold no lock of the study: a bucket may be slow, and a part of it silent.
+        Never raises.
         """
+        if self.is_resting():
+            return ReadHeaders(self._spool)
         try:
-            return read_headers_until_one_fails(self._spool, study_instance_uid)
-        except _UNREADABLE:  # ``complete`` says it
-            return None
+            found = read_headers_until_one_fails(self._spool, study_instance_uid, new)
+        except (OSError, *_UNREADABLE):  # ``complete`` meets the same, and says it
+            return ReadHeaders(self._spool)
+        for each in found.found.values():
+            if isinstance(each, OSError):
+                self._rest_after(each)
+        return found
 
-    def complete(self, study_instance_uid: str, headers: ReadHeaders | None = None) -> bool:
+    def complete(self, study_instance_uid: str, headers: ReadHeaders) -> bool:
         """Write what a study's objects and acts say into its row; return whether all of it is known now.
 
-        ``headers``: those that were read before; None if they have to be read. Hold the study's lock. Raises OSError.
+        Hold the study's lock. Raises OSError.
         """
         known = self._known(study_instance_uid, headers)
         columns: dict[str, Value] = {**self._read(study_instance_uid), "complete": known is not None}
         if known is not None:
             columns |= known
-            self._keep_patients(study_instance_uid)
+            self._keep_patients(study_instance_uid, headers)
         sets = ", ".join(f"{name} = CAST(:{name} AS {_TYPES.get(name, 'text')})" for name in columns)
         self._tables.write(f"UPDATE listed_study SET {sets} WHERE {_ONE}", study=study_instance_uid, **columns)
         return known is not None
@@ -137,18 +145,14 @@ class RowCompletion:
             last = None
         return {"read_revision": last.revision if last else None, "read_at": last.at if last else None}
 
-    def _known(self, study_instance_uid: str, headers: ReadHeaders | None) -> dict[str, Value] | None:
+    def _known(self, study_instance_uid: str, headers: ReadHeaders) -> dict[str, Value] | None:
         """Return the columns of patient and images; None while the bytes of an object cannot be had."""
-        if self.is_resting():
+        if self.is_resting() and not headers.found:
             return None
         try:
-            if headers is None:
-                found = read_whole_study(self._spool, study_instance_uid)
-            else:
-                found = read_whole_study_with(headers, study_instance_uid)
+            found = read_whole_study_with(headers, study_instance_uid)
         except OSError as error:
-            if error.errno not in _OF_ONE_OBJECT:
-                self._bucket_again_at = self._clock() + _PAUSE_S
+            self._rest_after(error)
             logger.warning(
                 "study %s is listed without its patient until the next sweep: %s", study_instance_uid, cause(error)
             )
@@ -163,8 +167,12 @@ class RowCompletion:
         decision, images = found
         return facts_columns(facts_in(images), _issuer(image.header for image in images), decision)
 
-    def _keep_patients(self, study_instance_uid: str) -> None:
-        marks = marks_of(self._spool, study_instance_uid)
+    def _rest_after(self, error: OSError) -> None:
+        if error.errno not in _OF_ONE_OBJECT:
+            self._bucket_again_at = self._clock() + _PAUSE_S
+
+    def _keep_patients(self, study_instance_uid: str, headers: ReadHeaders) -> None:
+        marks = marks_of(self._spool, study_instance_uid, headers.of)
         digests = sorted({digest for each in marks for digest, _ in each.identifiers if digest})
         self._tables.write(_FORGET_PATIENTS, study=study_instance_uid, digests=digests)
         if digests:

@@ -6,9 +6,9 @@ writes it (triage/spool/cluster/list_rows.py).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 
-from triage.decision.types import Priority, TriageDecision
+from triage.decision.types import ImageAssessment, Priority, TriageDecision
 from triage.errors import cause
 from triage.spool.store import Store
 from triage.spool.tables import Row, Tables, storable
@@ -77,9 +77,16 @@ class TableWorklist:
 
     # Changes.
 
-    def decided(self, study_instance_uid: str) -> None:
-        """Take what the list shows of a study from its objects and acts. Hold the lock under which it is decided."""
-        self._completion.complete(study_instance_uid)
+    def deciding(
+        self, study_instance_uids: Collection[str], new: Collection[ImageAssessment] = ()
+    ) -> Callable[[str], None]:
+        """Return what completes a study's row by the headers of its objects, which are read here; see ``Worklist``."""
+        headers = {uid: self._completion.headers(uid, new) for uid in sorted(set(study_instance_uids))}
+
+        def decided(study_instance_uid: str) -> None:
+            self._completion.complete(study_instance_uid, headers[study_instance_uid])
+
+        return decided
 
     def complete(self, at_most: int, turns: CompletionTurns | None = None) -> int:
         """Complete rows that a decision wrote alone, or whose objects could not be read; return how many are now.
