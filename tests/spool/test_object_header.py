@@ -8,17 +8,19 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import pytest
+from pydicom.dataset import Dataset
 
 from tests.support.studies import a_radiograph, a_study, add_image, settle
+from triage.channels.hl7.message import order_of
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.types import Tag
 from triage.dicom.attribute_text import text_of
-from triage.dicom.identity import patient_marks
+from triage.dicom.identity import ORDER_NUMBERS, patient_marks
 from triage.spool.instance import ReceivedInstance
 from triage.spool.patient import patient_of
 from triage.spool.spool import Spool
-from triage.spool.study import read_study, read_whole_study
+from triage.spool.study import Study, read_study, read_whole_study
 
 RECEIVED = {"PatientName": "DOE^JANE", "PatientID": "P-1", "PatientBirthDate": "19500101", "AccessionNumber": "ACC-1"}
 ALTERED = [(b"P-1 ", b"P-2 "), (b"DOE^JANE", b"ROE^JANE"), (b"19500101", b"19500102"), (b"ACC-1 ", b"ACC-2 ")]
@@ -51,6 +53,32 @@ def test_an_altered_header_names_no_patient_and_the_log_names_the_object(
     assert raised.value.errno == errno.EIO
     assert f"study {study}, object {found[1][0].assessment.sop_instance_uid}" in caplog.text
     assert not any(text in caplog.text for text in ("P-1", "P-2", "JANE"))
+
+
+def _requested(keyword: str) -> Dataset:
+    request = Dataset()
+    setattr(request, keyword, "PL-1 ")
+    return request
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {ORDER_NUMBERS[0]: "PL-1"},
+        {ORDER_NUMBERS[1]: "PL-1"},
+        {"RequestAttributesSequence": [_requested(ORDER_NUMBERS[0])]},
+        {"AccessionNumber": "", "RequestAttributesSequence": [_requested("AccessionNumber")]},
+    ],
+)
+def test_an_altered_number_of_another_kind_names_no_other_order(spool: Spool, attributes: dict[str, Any]) -> None:
+    study = a_study(spool, attributes={**RECEIVED, **attributes})
+    known = read_whole_study(spool, study)
+    assert known is not None and "PL-1" in order_of(Study(*known, now=0.0)).__dict__.values()
+    _alter(spool, study, b"PL-1", b"PL-2")
+    with pytest.raises(OSError, match="not those that were received"):
+        read_whole_study(spool, study)
+    known = read_study(spool, study)
+    assert known is not None and not {"PL-1", "PL-2"} & set(order_of(Study(*known, now=0.0)).__dict__.values())
 
 
 def _worker_failed(image: Any) -> dict[str, Any]:

@@ -7,16 +7,25 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, Skipped
-from triage.decision.types import URGENCY_OF_TAG
+from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, ObjectUnreadError, Skipped
+from triage.decision.types import URGENCY_OF_TAG, Tag
 from triage.decision.urgency import lowers
 from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import BEGUN, NOT_READ, DeliveryRecord, DeliveryState, OutgoingObject
 from triage.delivery.unread import UnreadNotes
 from triage.errors import cause
+from triage.spool.clock import time_of
 from triage.spool.store import Store
-from triage.spool.study import PreviousMessage, Study, StudyImage, attributes_known, read_study_with, revision
+from triage.spool.study import (
+    GIVEN_UP_AFTER_S,
+    PreviousMessage,
+    Study,
+    StudyImage,
+    attributes_known,
+    read_study_with,
+    revision,
+)
 from triage.spool.study_headers import read_headers
 
 logger = logging.getLogger(__name__)
@@ -51,6 +60,7 @@ class Builder:
         destination: the destination's name.
         channel: its channel.
         test: the studies are no patients'.
+        pixels_given_up_after_s: seconds for which a message waits for an object that it cannot be built without.
     """
 
     spool: Store
@@ -58,19 +68,25 @@ class Builder:
     destination: str
     channel: Channel
     test: bool = False
+    pixels_given_up_after_s: float = GIVEN_UP_AFTER_S
 
 
-def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> BuildResult:
+def build_if_changed(
+    builder: Builder, study_instance_uid: str, now: float, *, may_be_noted: bool = True
+) -> BuildResult:
     """Build the message that the destination lacks, if any, and remove the mark.
 
     The study's lock is taken when the headers of its objects are read: a store that is slow must not hold it.
+    While the message waits for images (``UNREAD``), no message of the study waits that says less than its decision.
 
     Args:
         builder: the destination.
         study_instance_uid: the study.
         now: POSIX seconds.
+        may_be_noted: false where no note about unread images is there, which would be removed.
 
     Raises:
+        ObjectUnreadError: an object that the message needs cannot be read, and has been waited for.
         OSError: the spool cannot be read or written; the mark stays. So it does for what a channel raises while it
             builds.
     """
@@ -79,26 +95,54 @@ def build_if_changed(builder: Builder, study_instance_uid: str, now: float) -> B
         known = read_study_with(headers, study_instance_uid)
         built = BuildResult.NOTHING
         if known is not None and known[1] and not known[0].silent:
-            built = _build_with_images(builder, Study(*known, now=now, test=builder.test))
+            built = _build_with_images(builder, Study(*known, now=now, test=builder.test), may_be_noted=may_be_noted)
         if built not in (BuildResult.WITHDRAWN, BuildResult.LATER, BuildResult.UNREAD):
             builder.outbox.unmark(study_instance_uid, builder.destination)
         return built
 
 
-def _build_with_images(builder: Builder, study: Study) -> BuildResult:
+def _build_with_images(builder: Builder, study: Study, *, may_be_noted: bool) -> BuildResult:
     """Build the message once the images can be read, or after some time without them; the note says which."""
     uid, notes = study.decision.study_instance_uid, UnreadNotes(builder.spool, builder.destination)
-    if study.unread and not notes.has_waited(uid, study.now):
-        return BuildResult.UNREAD
-    built = _build_for(builder, study)
-    if study.unread and built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.SKIPPED):
-        notes.told_without(uid)
+    if study.unread and _waited_s(notes, study) < GIVEN_UP_AFTER_S:
+        return _wait(builder, study)
+    try:
+        built = _build_for(builder, study)
+    except ObjectUnreadError:
+        if not builder.spool.gives_objects() or _waited_s(notes, study) >= builder.pixels_given_up_after_s:
+            raise
+        return _wait(builder, study)
+    if study.unread and built not in (BuildResult.WITHDRAWN, BuildResult.LATER):
+        notes.told_without(uid)  # also where there was nothing to tell: with what the images say there may be
         logger.error(
             "%s: the images of study %s cannot be read since a quarter of an hour: its message names no patient that "
             "they alone name. It is sent again when they can be read; `triage store compare` says what is lost",
             *(builder.destination, uid),
         )
+    elif may_be_noted and not study.unread:
+        notes.forget(uid)
     return built
+
+
+def _waited_s(notes: UnreadNotes, study: Study) -> float:
+    """Return for how many seconds the images cannot be read, by the clock of all hosts."""
+    return notes.waited_s(study.decision.study_instance_uid, time_of(notes.spool, lambda: study.now))
+
+
+def _wait(builder: Builder, study: Study) -> BuildResult:
+    """Leave the message for later. One that waits and says less than what is known now must not leave meanwhile."""
+    uid = study.decision.study_instance_uid
+    records, unsent = _known(builder.outbox, uid, builder.destination, study.now)
+    for record in records:
+        if _never_left(record, unsent) and _says_less(record, study):
+            builder.outbox.supersede(unsent[record.number], study.now)
+    return BuildResult.UNREAD
+
+
+def _says_less(record: DeliveryRecord, study: Study) -> bool:
+    """Return whether a message is less urgent than the decision, or says normal of what is not."""
+    was_normal = record.tag == Tag.NORMAL and study.decision.tag is not Tag.NORMAL
+    return was_normal or lowers(study.decision.urgency, record.told_urgency)
 
 
 def _build_for(builder: Builder, study: Study) -> BuildResult:

@@ -17,7 +17,6 @@ from triage.channels.settings import Destination
 from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
-from triage.delivery.pixel_tries import PixelTries
 from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
 from triage.delivery.unread import UnreadNotes, UnreadTurns
 from triage.errors import cause
@@ -25,7 +24,11 @@ from triage.metrics.delivery import DeliveryMetrics
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.runtime.progress import ProgressWatch
+from triage.spool.errors import LockedError
+from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
+from triage.spool.study import GIVEN_UP_AFTER_S
+from triage.spool.study_errors import is_of_one_study
 
 logger = logging.getLogger(__name__)
 
@@ -64,12 +67,10 @@ class Deliverer:
     test: bool = False
     _counted_at: float = float("-inf")
     _unread: UnreadTurns = field(init=False)
-    _pixels: PixelTries = field(init=False)
 
     def __post_init__(self) -> None:
-        each = self.destination
-        self._unread = UnreadTurns(UnreadNotes(self.spool, self.name), self.outbox)
-        self._pixels = PixelTries(each.first_interval_s, each.longest_interval_s, each.tries)
+        notes = UnreadNotes(self.spool, self.name)
+        self._unread = UnreadTurns(notes, self.outbox, self.destination.longest_interval_s)
         # From the start, so that the first event of each is an increase that an alert can see.
         metrics = self.metrics
         for counter in (
@@ -119,17 +120,12 @@ class Deliverer:
             self._build_all(marked, due.built)
 
     def _marked(self) -> list[str]:
-        """Return the studies whose mark is old enough; last those whose images could not be read.
-
-        Without those whose pixels could not be read a moment ago.
-        """
+        """Return the studies whose mark is old enough; last those whose images could not be read."""
         now, marked = self.now(), self.outbox.marked(self.name)
-        studies = {uid for _, uid in marked}
-        self._unread.look(studies, now)
-        self._pixels.forget_others(studies)
+        self._unread.look({uid for _, uid in marked}, now)
         due = now - self.destination.delay_s
         wanted = [uid for since, uid in marked if since <= due or since > now + _CLOCKS_DIFFER_S]
-        return sorted((uid for uid in wanted if not self._pixels.waits(uid, now)), key=self._unread.waits)
+        return sorted(wanted, key=self._unread.waits)
 
     def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
         if not marked:
@@ -140,7 +136,8 @@ class Deliverer:
                 return
             if self._unread.may_be_tried(uid, self.now()):
                 self._build_one(uid)
-            on_built(uid)
+            if self._unread.may_leave(uid):
+                on_built(uid)
 
     def _build_one(self, uid: str) -> None:
         begun = self.now()
@@ -148,17 +145,18 @@ class Deliverer:
             with about(destination=self.name, study=uid):
                 built = self._build(uid)
         except ObjectUnreadError as error:
-            if not self.spool.gives_objects():  # no fault of this study: nothing can be built
-                raise
             self._cannot_read(uid, error)
-            return
-        except OSError:
-            raise
+        except OSError as error:
+            self._put_off(uid, begun, error)
         except Exception as error:  # the edge: whatever one study does to an encoder
             self._cannot_build(uid, error)
-            return
+        else:
+            self._count_built(uid, begun, built)
+
+    def _count_built(self, uid: str, begun: float, built: BuildResult) -> None:
         if built is BuildResult.UNREAD:
-            self._unread.failed(uid, begun, self.now())
+            if self._unread.failed(uid, begun, self.now(), looked_at=True):
+                logger.warning("%s: the message of study %s waits, as its images cannot be read", self.name, uid)
             return
         self._unread.done(uid)
         if built in (BuildResult.BUILT, BuildResult.REPAIRED, BuildResult.WITHDRAWN):
@@ -171,17 +169,32 @@ class Deliverer:
             self.metrics.held.labels(self.name).inc()
 
     def _build(self, uid: str) -> BuildResult:
-        builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test)
-        return build_if_changed(builder, uid, self.now())
+        waits_s = max(self._tries_last_s(), GIVEN_UP_AFTER_S)
+        builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test, waits_s)
+        return build_if_changed(builder, uid, self.now(), may_be_noted=self._unread.is_noted(uid))
+
+    def _tries_last_s(self) -> float:
+        """Return for how many seconds a message is tried that the destination does not take."""
+        first_s, longest_s = self.destination.first_interval_s, self.destination.longest_interval_s
+        return sum(min(first_s * 2.0 ** min(n, 30), longest_s) for n in range(self.destination.tries - 1))
 
     def _cannot_read(self, uid: str, error: ObjectUnreadError) -> None:
-        """Keep the mark of a study for a later try, or give it up after the last one. The others go on."""
-        why = f"an object of it cannot be read: {cause(error)}"
-        wait_s = self._pixels.failed(uid, self.now())
-        if wait_s is None:
-            self._give_up(uid, f"{why}; see `triage store compare`")
-        else:
-            logger.warning("%s: the message of study %s waits, %s; again in %.0f s", self.name, uid, why, wait_s)
+        """Give up a message that cannot be built without an object that was waited for. The others go on."""
+        if not self.spool.gives_objects():  # no fault of this study: nothing can be built
+            raise error
+        self._give_up(uid, f"an object of it cannot be read: {cause(error)}; see `triage store compare`")
+
+    def _put_off(self, uid: str, begun: float, error: OSError) -> None:
+        """Have a study wait that alone cannot be read or written, or that another process holds. The others go on.
+
+        It is never given up for that. Raises ``error`` where it is of all studies.
+        """
+        if isinstance(error, LeaseLostError) or not (
+            is_of_one_study(error, self.spool) and (isinstance(error, LockedError) or self.spool.gives_objects())
+        ):
+            raise error
+        self._unread.failed(uid, begun, self.now(), looked_at=False)
+        logger.warning("%s: the message of study %s waits, and is tried again: %s", self.name, uid, cause(error))
 
     def _cannot_build(self, uid: str, error: Exception) -> None:
         """The message of an encoder's error may quote a patient's name, so only its kind and place are kept."""
@@ -189,6 +202,8 @@ class Deliverer:
 
     def _give_up(self, uid: str, why: str) -> None:
         self.outbox.dead.bury_study(uid, self.name, f"cannot be built: {why}")
+        self._unread.done(uid)
+        self._unread.notes.forget(uid)  # one that a person requeues is waited for anew
         self.metrics.build_failures.labels(self.name).inc()
         logger.error("%s: the message of study %s cannot be built: %s", self.name, uid, why)
 

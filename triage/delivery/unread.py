@@ -1,22 +1,23 @@
 """Studies whose images cannot be read: their messages wait, go out without a patient in the end, and are built again.
 
-Patient and order are in the images. A part of a store may be away for minutes, and an object may be lost for good; one
-answer does not tell which (docs/adr/0098).
+Patient and order are in the images, and the picture of a secondary capture is. A part of a store may be away for
+minutes, and an object may be lost for good; one answer does not tell which (docs/adr/0098, 0101).
 """
 
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from itertools import islice
 
 from triage.delivery.outbox import Outbox
 from triage.delivery.places import UNREAD
+from triage.delivery.put_off import PutOff
 from triage.spool.store import Store
-from triage.spool.study import GIVEN_UP_AFTER_S, read_whole_study
+from triage.spool.study import read_whole_study
 
-_AGAIN_S = 30.0  # what failed is tried again
 _SLOW_S = 1.0  # a part of a store that is silent costs its timeout each time: then the others have their turn first
 _LOOK_S = 60.0
 _AT_ONCE = 50
@@ -32,18 +33,24 @@ class UnreadNotes:
     spool: Store
     destination: str
 
-    def has_waited(self, study_instance_uid: str, now: float) -> bool:
-        """Note that the images cannot be read now; return whether that is so for long. Hold the study's lock."""
+    def waited_s(self, study_instance_uid: str, now: float) -> float:
+        """Note that the images cannot be read now; return for how long that is so. Hold the study's lock.
+
+        ``now`` is a time that all hosts share (``spool.clock.time_of``), in POSIX seconds.
+        """
         note = self._note(study_instance_uid)
         since = note.get("since")
         if not isinstance(since, float) or since > now:
-            self._put(study_instance_uid, {**note, "since": now})
-            return False
-        return now - since >= GIVEN_UP_AFTER_S
+            since = now
+            self._put(study_instance_uid, {**note, "since": since})
+        return now - since
 
     def told_without(self, study_instance_uid: str) -> None:
-        """Note that a message was built without the images. Hold the study's lock."""
-        self._put(study_instance_uid, {"told": True})
+        """Note that the destination was told without the images. A later result need not wait for them again.
+
+        Hold the study's lock.
+        """
+        self._put(study_instance_uid, {**self._note(study_instance_uid), "told": True})
 
     def is_told_without(self, study_instance_uid: str) -> bool:
         """Return whether the last message was built without the images."""
@@ -73,64 +80,81 @@ class UnreadNotes:
 
 @dataclass
 class UnreadTurns:
-    """The turns of such studies of a destination: when one is tried again or marked anew. For one thread."""
+    """The turns of a destination's studies of which none could be built: when one is tried again or marked anew.
+
+    For one thread. Times are POSIX seconds by this host's clock.
+    """
 
     notes: UnreadNotes
     outbox: Outbox
-    _again_at: dict[str, float] = field(default_factory=dict)
-    _all_again_at: float = float("-inf")
+    longest_s: float
+    _put_off: PutOff = field(init=False)
     _look_at: float = float("-inf")
     _noted: frozenset[str] = frozenset()
     _after: str = ""
 
+    def __post_init__(self) -> None:
+        self._put_off = PutOff(self.longest_s)
+
+    def is_noted(self, study_instance_uid: str) -> bool:
+        """Return whether its images could not be read, or its message was built without them."""
+        return study_instance_uid in self._noted
+
     def waits(self, study_instance_uid: str) -> bool:
-        """Return whether its images could not be read: those of others come first."""
-        return study_instance_uid in self._noted or study_instance_uid in self._again_at
+        """Return whether something of it failed: others come first."""
+        return self.is_noted(study_instance_uid) or self._put_off.has(study_instance_uid)
 
     def may_be_tried(self, study_instance_uid: str, now: float) -> bool:
         """Return whether it is its turn."""
-        if not self.waits(study_instance_uid):
-            return True
-        return now >= max(self._again_at.get(study_instance_uid, now), self._all_again_at)
+        return not self.waits(study_instance_uid) or self._put_off.is_due(study_instance_uid, now)
 
-    def failed(self, study_instance_uid: str, begun: float, now: float) -> None:
-        """Put a study off whose images could not be read; all of them, if that took long."""
-        self._again_at[study_instance_uid] = now + _AGAIN_S
+    def may_leave(self, study_instance_uid: str) -> bool:
+        """Return whether what waits of it may be sent before it is tried again; see ``failed``."""
+        return self._put_off.may_leave(study_instance_uid)
+
+    def failed(self, study_instance_uid: str, begun: float, now: float, *, looked_at: bool) -> bool:
+        """Put a study off; all of them, if that took long. Return whether it is its first failure in a row.
+
+        ``looked_at``: nothing waits of it that must not leave; see ``build_if_changed``. Else that is unknown.
+        """
+        first = not self.waits(study_instance_uid)
+        if looked_at:
+            self._noted |= {study_instance_uid}
+        self._put_off.add(study_instance_uid, now, may_leave=looked_at)
         if now - begun > _SLOW_S:
-            self._all_again_at = now + _AGAIN_S
+            self._put_off.all(now)
+        return first
 
     def done(self, study_instance_uid: str) -> None:
-        """Forget the failures of a study whose message is built, unless it was built without the images."""
-        if self.waits(study_instance_uid) and not self.notes.is_told_without(study_instance_uid):
-            self.notes.forget(study_instance_uid)
-        self._again_at.pop(study_instance_uid, None)
-        self._noted -= {study_instance_uid}
+        """Forget the failures of a study of which nothing is to be built any more."""
+        self._put_off.remove(study_instance_uid)
 
     def look(self, marked: Collection[str], now: float) -> None:
         """Mark studies anew that were told of without their images, if these can be read now. Raises OSError."""
-        if now < self._look_at:
+        if now < self._look_at <= now + _LOOK_S:  # one further ahead was set by a clock that was wrong
             return
         self._look_at = now + _LOOK_S
         studies = self.notes.studies()
         self._noted = frozenset(studies)
-        self._again_at = {uid: at for uid, at in self._again_at.items() if uid in self._noted}
+        self._put_off.keep_only(marked)
         behind = [uid for uid in studies if uid > self._after]
         turn = (*behind, *studies[: len(studies) - len(behind)])
+        begun = time.monotonic()
         for uid in islice((each for each in turn if each not in marked), _AT_ONCE):
             self._after = uid
-            if not self._looked_at(uid):
-                return  # it may have taken its time: the next one has its turn with the next look
+            self._look_at_one(uid)
+            if time.monotonic() - begun > _SLOW_S:
+                return  # the next one has its turn with the next look
 
-    def _looked_at(self, study_instance_uid: str) -> bool:
-        """Mark a study anew if it can be read; return False if it cannot."""
+    def _look_at_one(self, study_instance_uid: str) -> None:
+        """Mark a study anew if it can be read, and forget its note; nothing if it cannot."""
         spool, uid = self.notes.spool, study_instance_uid
         if self.notes.is_told_without(uid):
             try:
                 found = read_whole_study(spool, uid)
             except (OSError, ValueError, KeyError, TypeError):
-                return False
+                return
             if found is not None:
                 with spool.study_lock(uid):
                     self.outbox.mark(uid, self.notes.destination)
         self.notes.forget(uid)
-        return True

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from triage.decision.identity import Issuer, PatientIdentifier, PatientMarks, mark
 from triage.dicom.attribute_text import items_of, text_of
 
+ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
 _BIRTH_DATE = re.compile(r"(1[89]|2\d)\d\d(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])")
 _UNIVERSAL_TYPES = ("DNS", "EUI64", "ISO", "URI", "UUID", "X400", "X500")
 _GROUPS = 3  # component groups of a PN: alphabetic, ideographic, phonetic (PS3.5 6.2.1)
@@ -30,6 +31,19 @@ def accession_issuer(header: Dataset) -> Issuer:
             if issuer := Issuer(text_of(item, "LocalNamespaceEntityID"), *_universal(item)):
                 return issuer
     return Issuer()
+
+
+def names_further_order(header: Dataset) -> bool:
+    """Return whether an object names its order otherwise than by its own Accession Number.
+
+    So it does by the order numbers of placer and filler (0040,2016), (0040,2017), its own or those of the requests that
+    it fulfils, and by the accession number of a request.
+    """
+    requests = items_of(header, "RequestAttributesSequence")
+    own = text_of(header, "AccessionNumber")
+    return any(text_of(each, keyword) for each in (header, *requests) for keyword in ORDER_NUMBERS) or any(
+        text_of(each, "AccessionNumber") not in ("", own) for each in requests
+    )
 
 
 def issuer_items(issuer: Issuer) -> list[Dataset]:

@@ -249,7 +249,7 @@ class EarlyReportStore:
 
     def _arrived(self, decision: TriageDecision, images: Iterable[StudyImage]) -> Arrived:
         images = list(images)
-        patients = [patient_in(image.header).identifiers for image in images]
+        patients = [patient_in(image.header).identifiers for image in images if image.is_own]
         patient = next(filter(None, patients), (PatientIdentifier(""),))[0]
         counting = [image for image in images if image.assessment.counts]
         return Arrived(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -16,9 +15,7 @@ from triage.runtime.logs import where_raised
 from triage.spool.clock import time_of
 from triage.spool.errors import LockedError
 from triage.spool.store import Store
-
-_ERRORS_OF_THE_SPOOL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Errors that every study meets, whichever meets them first."""
+from triage.spool.study_errors import is_of_one_study
 
 
 class StudyErrors:
@@ -38,7 +35,7 @@ class StudyErrors:
         try:
             yield
         except OSError as error:
-            if error.errno in _ERRORS_OF_THE_SPOOL or not self._spool.takes_studies():
+            if not is_of_one_study(error, self._spool):
                 raise
             if isinstance(error, LockedError):
                 self.locked.add(study_instance_uid)

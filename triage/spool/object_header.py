@@ -21,7 +21,7 @@ from triage.decision.reasons import Reason
 from triage.decision.types import ImageAssessment
 from triage.dicom.attribute_text import text_of
 from triage.dicom.data_set import read_header
-from triage.dicom.identity import accession_issuer, patient_marks
+from triage.dicom.identity import accession_issuer, names_further_order, patient_marks
 from triage.dicom.part10 import data_set_digest
 from triage.spool.stored_object import StoredObject
 
@@ -55,6 +55,8 @@ def _is_known(header: Dataset, assessment: ImageAssessment) -> bool:
     """Return whether a header states patient, order and UIDs as the assessment has them from compared bytes."""
     if assessment.patient == PatientMarks() or Reason.WORKER_FAILURE in assessment.reasons:
         return False  # of a release without marks; or no worker could compare the bytes, and this is of a bare header
+    if names_further_order(header):
+        return False
     stated = {
         "StudyInstanceUID": assessment.study_instance_uid,
         "SeriesInstanceUID": assessment.series_instance_uid,

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from pydicom.dataset import Dataset
 
-from triage.decision.identity import PatientIdentifier, PatientMarks, identifiers_in
+from triage.decision.identity import PatientIdentifier, PatientMarks, any_may_be, contradiction, identifiers_in
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_identifiers, patient_marks
 from triage.spool.store import Store
@@ -46,11 +46,12 @@ def certain_identifiers_in(images: Sequence[StudyImage]) -> tuple[PatientIdentif
 
     None if no image has an ID and one that might have, as nothing is known of its patient, cannot be read.
     """
-    marks = [patient_marks(each.header) if each.has_header else each.assessment.patient for each in images]
+    own = [each for each in images if each.is_own]
+    marks = [_marks_of(each) for each in own]
     found = next((each for each in marks if each.identifiers), None)
     if found is not None:
         return identifiers_in(found)
-    unread = any(not image.has_header and image.assessment.patient == PatientMarks() for image in images)
+    unread = any(not image.has_header and image.assessment.patient == PatientMarks() for image in own)
     return None if unread else ()
 
 
@@ -59,9 +60,42 @@ def _of(known: WholeStudy | None) -> Patient:
 
 
 def patient_among(images: Sequence[StudyImage]) -> Patient:
-    """Return the patient that the first image names which names one; an unknown one if none does."""
-    found = (patient_in(image.header) for image in images)
-    return next((each for each in found if each.patient_id or each.name), Patient())
+    """Return the patient that the images name; an unknown one if none does. See ``naming_image``."""
+    found = naming_image(images)
+    return Patient() if found is None else patient_in(found.header)
+
+
+def naming_image(images: Sequence[StudyImage]) -> StudyImage | None:
+    """Return the image that the study's patient is taken from: the first of its own that names one; None if none does.
+
+    While that one cannot be read, another one stands in for it that is known to be of the same patient, and else none:
+    the next one may be another patient's.
+    """
+    may_name = (each for each in images if each.is_own and (_names(each) or _may_name(each)))
+    first = next(may_name, None)
+    if first is None or not first.unread:
+        return first
+    return next((each for each in may_name if not each.unread and _is_of_one_patient(first, each)), None)
+
+
+def _names(image: StudyImage) -> bool:
+    found = patient_in(image.header)
+    return bool(found.patient_id or found.name)
+
+
+def _may_name(image: StudyImage) -> bool:
+    """Return whether an image that cannot be read names a patient, or that is unknown."""
+    marks = image.assessment.patient
+    return image.unread and bool(marks == PatientMarks() or marks.identifiers or any(marks.names))
+
+
+def _is_of_one_patient(one: StudyImage, other: StudyImage) -> bool:
+    both = (_marks_of(one), _marks_of(other))
+    return any_may_be(*map(identifiers_in, both)) and not contradiction(both)
+
+
+def _marks_of(image: StudyImage) -> PatientMarks:
+    return patient_marks(image.header) if image.has_header else image.assessment.patient
 
 
 def patient_in(header: Dataset) -> Patient:

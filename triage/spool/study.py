@@ -82,8 +82,10 @@ def _read(spool: Store, study_instance_uid: str, header: Callable[[ImageAssessme
         return None
     assessments = [assessment_from(each) for each in spool.assessments(study_instance_uid)]
     decision = decision_from(record)
-    current = _in_order(current_assessments(assessments), decision)
-    return decision, tuple(_image(spool, each, header(each)) for each in current)
+    current = current_assessments(assessments)
+    own = _own(current, decision)
+    images = [_image(spool, each, header(each)) for each in _in_order(current, own)]
+    return decision, tuple(replace(each, is_own=not own or each.assessment.sop_instance_uid in own) for each in images)
 
 
 def associations_of(spool: Store, study_instance_uid: str) -> str:
@@ -95,15 +97,19 @@ def associations_of(spool: Store, study_instance_uid: str) -> str:
     return " ".join(sorted(found - {""}))
 
 
-def _in_order(current: list[ImageAssessment], decision: TriageDecision) -> list[ImageAssessment]:
-    """Return the images by time of receipt; if they are of different patients, the decision's evidence first.
+def _own(current: list[ImageAssessment], decision: TriageDecision) -> set[str]:
+    """Return the SOP Instance UIDs of the images that patient and order may be taken from.
 
-    Messages name the patient and the order of the first image, which is none that was rejected as wrong.
+    None that was rejected as wrong; if the images are of different patients, the decision's evidence.
     """
-    if Reason.PATIENT_MISMATCH not in decision.reasons:
-        sound = {image.sop_instance_uid for image in standing(current)}
-        return sorted(current, key=lambda image: image.sop_instance_uid not in sound)
-    return sorted(current, key=lambda image: image.sop_instance_uid not in decision.evidence)
+    if Reason.PATIENT_MISMATCH in decision.reasons:
+        return set(decision.evidence)
+    return {image.sop_instance_uid for image in standing(current)}
+
+
+def _in_order(current: list[ImageAssessment], own: set[str]) -> list[ImageAssessment]:
+    """Return the images by time of receipt, the study's own first: messages name patient and order of the first."""
+    return sorted(current, key=lambda image: image.sop_instance_uid not in own)
 
 
 def _image(spool: Store, assessment: ImageAssessment, own: Header) -> StudyImage:
@@ -161,7 +167,8 @@ class StudyImage:
     """One object of a study: its assessment, its attributes without pixels, and its bytes where they are kept.
 
     ``has_header``: the attributes are its own; false if it cannot be read, and its assessment alone is known.
-    ``unread``: that is as its bytes cannot be had now; they may be had later.
+    ``unread``: that is as its bytes cannot be had now; they may be had later. ``is_own``: patient and order may be
+    taken from it; false of one that was rejected as wrong, or is of another patient than the evidence.
     """
 
     assessment: ImageAssessment
@@ -169,6 +176,7 @@ class StudyImage:
     stored: StoredObject | None = None
     has_header: bool = True
     unread: bool = False
+    is_own: bool = True
 
 
 def referenced(image: StudyImage) -> tuple[str, str, str]:

@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset
 from triage.dicom.attribute_text import text_of
 from triage.errors import cause
 from triage.hl7.timestamps import moment
+from triage.spool.patient import naming_image
 from triage.spool.store import Store
 from triage.spool.study import StudyImage, read_study
 from triage.worklist.patient_match import searchable
@@ -59,20 +60,22 @@ def facts_of(spool: Store, study_instance_uid: str) -> StudyFacts:
 
 
 def facts_in(images: Sequence[StudyImage]) -> StudyFacts:
-    """Return the facts in images of one study: the patient's from the first image that names one."""
+    """Return the facts in images of one study: the patient's from the image that names one."""
     counted = [image.assessment for image in images if image.assessment.counts]
     views = dict.fromkeys(each.view for each in counted or [image.assessment for image in images] if each.view)
     age = next((each.age_years for each in counted if each.age_years is not None), None)
-    return replace(_stated([image.header for image in images]), view=", ".join(views), age_years=age)
+    named = naming_image(images)
+    stated = _stated(named.header if named else Dataset(), [image.header for image in images if image.is_own])
+    return replace(stated, view=", ".join(views), age_years=age)
 
 
 def facts_of_header(header: Dataset) -> StudyFacts:
     """Return the facts that one object states; age and view are those of an assessment, and not among them."""
-    return _stated([header])
+    names = _text(header, "PatientID") or _text(header, "PatientName")
+    return _stated(header if names else Dataset(), [header])
 
 
-def _stated(headers: Sequence[Dataset]) -> StudyFacts:
-    patient = next((each for each in headers if _text(each, "PatientID") or _text(each, "PatientName")), Dataset())
+def _stated(patient: Dataset, headers: Sequence[Dataset]) -> StudyFacts:
     name, identifier = _text(patient, "PatientName"), _text(patient, "PatientID")
     return StudyFacts(
         patient_name=name,

@@ -14,7 +14,7 @@ from triage.decision.statement import statement
 from triage.decision.types import Priority, Tag
 from triage.dicom.attribute_text import character_set_of
 from triage.dicom.fitting import fitted
-from triage.dicom.identity import issuer_items, patient_issuer, qualifier_items
+from triage.dicom.identity import ORDER_NUMBERS, issuer_items, patient_issuer, qualifier_items
 from triage.spool.study import Study, StudyImage, referenced
 
 LABEL = "Chest radiograph interpretation"
@@ -28,7 +28,6 @@ _WORDS = {
     Tag.NOT_ASSESSED: "Triage: not assessed",
 }
 _PATIENT = ("PatientName", "PatientID", "IssuerOfPatientID", "PatientBirthDate", "PatientSex")  # type 2
-_ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")  # type 3
 _LONGEST_ACCESSION = 16  # of SH
 _AE_TITLE = re.compile(r"[!-\[\]-~](?:[ -\[\]-~]{0,15})")  # PS3.5 6.2: no backslash, no control character
 _EMPTY = (  # type 2, unknown to us
@@ -124,7 +123,7 @@ def left_out(study: Study) -> tuple[str, ...]:
 
     No value is named.
     """
-    odd = fitted(study.images[0].header, (*_PATIENT, *_ORDER_NUMBERS)).left_out
+    odd = fitted(study.images[0].header, (*_PATIENT, *ORDER_NUMBERS)).left_out
     why = _accession_number(study)[1]
     return (*odd, why) if why else odd
 
@@ -169,8 +168,8 @@ def _request(study: Study) -> Dataset:
     item.StudyInstanceUID = study.decision.study_instance_uid
     item.AccessionNumber = _accession_number(study)[0]
     item.IssuerOfAccessionNumberSequence = issuer_items(Issuer.from_text(study.decision.accession_issuer))
-    for element in fitted(header, _ORDER_NUMBERS).attributes:
-        if element.keyword in _ORDER_NUMBERS:
+    for element in fitted(header, ORDER_NUMBERS).attributes:
+        if element.keyword in ORDER_NUMBERS:
             item.add(element)
     item.OrderPlacerIdentifierSequence = []
     item.OrderFillerIdentifierSequence = []

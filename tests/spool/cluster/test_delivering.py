@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 from contextlib import ExitStack
 from typing import Any
 
@@ -17,7 +18,9 @@ from tests.support.requeued import a_requeued_result, assert_the_newest_is_there
 from tests.support.studies import a_study
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
+from triage.delivery.places import UNREAD
 from triage.delivery.record import DeliveryState
+from triage.spool.clock import time_of
 from triage.spool.study import GIVEN_UP_AFTER_S
 
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -93,10 +96,12 @@ def test_a_key_that_cannot_be_read_for_a_moment_costs_no_message_its_patient(clu
         failing[stored.key] = number
         deliverer.round()
         other = a_deliverer(cluster.open(bucket), scp.port, clock)  # type: ignore[arg-type]
-        clock.at += GIVEN_UP_AFTER_S - 1.0
+        clock.at += GIVEN_UP_AFTER_S + 60.0  # another host's clock is ahead: that makes it no later
         other.round()
         assert not scp.received and other.outbox.to_be_told(study) == ("pacs",)
-        clock.at += 60.0  # as noted by the first one
+        clock.at += 60.0
+        note = {"since": time_of(store) - GIVEN_UP_AFTER_S}
+        store.entries(UNREAD, "pacs").put(study, json.dumps(note))
         if number == errno.ENOENT:  # the object is lost for good
             other.round()
             assert [record.lacks_images for record in other.outbox.records(study)] == [True]
@@ -104,3 +109,19 @@ def test_a_key_that_cannot_be_read_for_a_moment_costs_no_message_its_patient(clu
         failing.clear()
         other.round()
     assert [record.lacks_images for record in other.outbox.records(study)] == [False] and len(scp.received) == 1
+
+
+def test_a_study_that_another_process_holds_holds_up_no_other(cluster: Cluster):
+    """Nothing of it leaves meanwhile; it is built when its lock is free."""
+    clock = Clock()
+    store, elsewhere = cluster.open(statement_timeout_s=1.0), cluster.open()
+    with store_scp() as scp:
+        deliverer = a_deliverer(store, scp.port, clock)  # type: ignore[arg-type]
+        held, other = (a_study(store, "pacs", attributes={"PatientID": each}) for each in ("P-1", "P-2"))  # type: ignore[arg-type]
+        with elsewhere.study_lock(held):
+            deliverer.round()
+            assert deliverer.outbox.to_be_told(held) == ("pacs",) and deliverer.outbox.to_be_told(other) == ()
+            assert len(scp.received) == 1
+        clock.at += 60.0
+        deliverer.round()
+    assert len(scp.received) == 2 and not deliverer.outbox.dead.count("pacs")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import takewhile
 
 from pydicom.dataset import Dataset
 
@@ -14,6 +15,7 @@ from triage.decision.accession_number import first_number
 from triage.decision.identity import Issuer
 from triage.dicom.attribute_text import character_set_of, items_of, text_of
 from triage.dicom.fitting import unreadable
+from triage.dicom.identity import ORDER_NUMBERS
 from triage.hl7.message_types import ORM, ORU, SCHEME
 from triage.hl7.text import (
     CharacterSet,
@@ -27,13 +29,13 @@ from triage.hl7.text import (
     segment,
     subcomponents,
 )
+from triage.spool.patient import naming_image
 from triage.spool.study import Study, StudyImage
 
 SERVICE = components("CXRTRIAGE", "Chest radiograph triage", SCHEME)
 """OBR-4 of our results: our own code, so that no receiver takes them for the radiologist's."""
 
 _STRUCTURES = {ORU: components("ORU", "R01", "ORU_R01"), ORM: components("ORM", "O01", "ORM_O01")}
-_ORDER_NUMBERS = ("PlacerOrderNumberImagingServiceRequest", "FillerOrderNumberImagingServiceRequest")
 _LONGEST_ACCESSION = 60  # of OBR-18, -19 and -20 (HL7 v2.5.1 section 4.5.3)
 _ENTITY_IDENTIFIERS = (2, 3)  # fields of OBR that are an EI; 18 to 20 are texts, and have no place for an issuer
 
@@ -109,15 +111,15 @@ def control_id(revision: str) -> str:
 
 
 def order_of(study: Study) -> ImagingOrder:
-    """The order, from the first image that says something of it."""
-    headers = [image.header for image in study.images]
+    """The order, from the first image that says something of it; of none behind one that cannot be read."""
+    headers = [image.header for image in takewhile(lambda image: not image.unread, study.images) if image.is_own]
     requests = [request for header in headers for request in items_of(header, "RequestAttributesSequence")]
     sources = [*headers, *requests]
     decided = _fitting(first_number(study.decision.accession_number), _LONGEST_ACCESSION)
     return ImagingOrder(
         accession_number=decided or _first(sources, "AccessionNumber", _LONGEST_ACCESSION),
-        placer=_first(sources, _ORDER_NUMBERS[0]),
-        filler=_first(sources, _ORDER_NUMBERS[1]),
+        placer=_first(sources, ORDER_NUMBERS[0]),
+        filler=_first(sources, ORDER_NUMBERS[1]),
         procedure=_procedure(sources),
     )
 
@@ -132,7 +134,7 @@ def left_out(study: Study) -> tuple[str, ...]:
     if study.decision.accession_number and not order.accession_number:
         found.append("AccessionNumber: too long")
     for image in study.images:
-        odd = unreadable(image.header, ("AccessionNumber", *_ORDER_NUMBERS))
+        odd = unreadable(image.header, ("AccessionNumber", *ORDER_NUMBERS))
         found += [each for each in odd if each not in found]
     return tuple(found)
 
@@ -260,11 +262,8 @@ def _timing(code: str) -> Encoded:
 
 
 def _patient_image(study: Study) -> StudyImage:
-    """The image whose patient's attributes are taken: the first that has any."""
-    named = (
-        image for image in study.images if text_of(image.header, "PatientID") or text_of(image.header, "PatientName")
-    )
-    return next(named, study.images[0])
+    """The image whose patient's attributes are taken; the first one, which names none, where that is unknown."""
+    return naming_image(study.images) or study.images[0]
 
 
 def _procedure(sources: list[Dataset]) -> Encoded:

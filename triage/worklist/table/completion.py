@@ -9,17 +9,15 @@ from __future__ import annotations
 import errno
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from pydicom.dataset import Dataset
-
 from triage.decision.types import ImageAssessment
-from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_issuer
 from triage.errors import cause
+from triage.spool.patient import naming_image
 from triage.spool.store import Store
-from triage.spool.study import read_whole_study_with
+from triage.spool.study import StudyImage, read_whole_study_with
 from triage.spool.study_headers import ReadHeaders, read_headers_until_one_fails
 from triage.spool.tables import Tables, Value
 from triage.worklist.patient_index import marks_of
@@ -165,7 +163,7 @@ class RowCompletion:
         if found is None:  # removed meanwhile
             return {}
         decision, images = found
-        return facts_columns(facts_in(images), _issuer(image.header for image in images), decision)
+        return facts_columns(facts_in(images), _issuer(images), decision)
 
     def _rest_after(self, error: OSError) -> None:
         if error.errno not in _OF_ONE_OBJECT:
@@ -179,9 +177,7 @@ class RowCompletion:
             self._tables.write(_KEEP_PATIENTS, study=study_instance_uid, digests=digests)
 
 
-def _issuer(headers: Iterable[Dataset]) -> str:
+def _issuer(images: Sequence[StudyImage]) -> str:
     """Return the issuer of the Patient ID that the list shows, as a text; empty where none is stated."""
-    for header in headers:
-        if text_of(header, "PatientID") or text_of(header, "PatientName"):
-            return str(patient_issuer(header))
-    return ""
+    found = naming_image(images)
+    return "" if found is None else str(patient_issuer(found.header))
