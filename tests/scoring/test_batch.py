@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import logging
 import math
@@ -35,6 +36,7 @@ from triage.model.session import ModelScores, ModelSession
 from triage.operations.explain import explanation
 from triage.operations.retention import AgeLimits, remove_old
 from triage.operations.trace import gather
+from triage.queue.names import Delay
 from triage.radiograph import projection
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import DecodeScheduler
@@ -46,6 +48,7 @@ from triage.scoring.decision_outputs import DecisionOutputs
 from triage.scoring.decode_context import DecodeContext
 from triage.scoring.finding_scores import FindingPolicy
 from triage.scoring.study_decisions import DecisionRules
+from triage.spool.errors import LockedError
 from triage.spool.instance import ReceivedInstance
 from triage.spool.spool import Spool
 from triage.worklist import reader_acts
@@ -515,6 +518,30 @@ def test_what_one_model_found_is_recorded_at_once_and_the_other_model_is_tried_a
     results = {each.model_id: each for each in assessment_from(record).results}
     assert results["lump 1"].reasons == (Reason.WORKER_FAILURE,) and results["chest 1"].tag is Tag.ABNORMAL
     assert [note["tries"] for _, note in spool.dead_letters()] == [3]
+
+
+@pytest.mark.parametrize("endless", [False, True])
+def test_what_one_model_found_is_not_lost_while_another_process_holds_the_study(
+    spool: Spool, pool: DecodePool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endless: bool
+) -> None:
+    chest = write_model(tmp_path, "chest", bias=10, findings=[{"name": "abnormal"}])
+    lump = write_model(tmp_path, "lump", findings=[{"name": "mass"}], endless_above=-99.0)
+    never = ModelSession(tmp_path / "lump", lump, threads=1, limit=RunLimit(0.3))
+    sessions = {"chest": ModelSession(tmp_path / "chest", chest, threads=1), "lump": BrokenSession(lump)}
+    bench = Bench(spool, {**sessions, "lump": never} if endless else sessions, pool)  # type: ignore[arg-type, dict-item]
+    instance = receive(spool, a_chest())
+    write, locks = Spool.write_assessment, iter([LockedError(errno.EAGAIN, "another process holds it")])
+
+    def write_unless_locked(*arguments: Any) -> None:
+        if (locked := next(locks, None)) is not None:
+            raise locked
+        write(*arguments)
+
+    monkeypatch.setattr(Spool, "write_assessment", write_unless_locked)
+    (failed,) = bench.work([instance])
+    assert failed.delay is Delay.LOCKED and spool.waits(instance) and not list(spool.dead_letters())
+    bench.work([instance])
+    assert bench.only().tag is Tag.ABNORMAL
 
 
 class BrokenSession:

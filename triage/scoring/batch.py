@@ -34,7 +34,7 @@ from triage.scoring.decode_context import DecodeContext
 from triage.scoring.decode_cost import estimate_cost
 from triage.scoring.inference import BatchInference, FailedImage
 from triage.scoring.rejection_log import log_note
-from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors
+from triage.scoring.study_decisions import DecisionRules, StudyDecider, StudyErrors, log_decision
 from triage.spool.instance import ReceivedInstance
 from triage.spool.recall_file import was_scored_again
 from triage.spool.receipts import by_store_clock
@@ -215,12 +215,12 @@ class BatchScorer:
         Raises the index's error (Redis) after everything is on the disk, and OSError if the spool cannot be written:
         neither is an object's fault, and all objects stay in the inbox.
         """
-        failed = scored.failed + self._settle(scored.assessments)
-        self._record_unfinished(scored.unfinished)
-        endless = [
-            self.give_up(instance, f"the model {each.card.name} {each.error}", 1) for instance, each in scored.endless
-        ]
-        return failed + [each for each in endless if each is not None]
+        failed, unrecorded = self._settle(scored.assessments), self._record_unfinished(scored.unfinished)
+        failed += [unrecorded.get(each.instance, each) for each in scored.failed]
+        for instance, each in scored.endless:
+            left = unrecorded.get(instance) or self.give_up(instance, f"the model {each.card.name} {each.error}", 1)
+            failed += [left] if left is not None else []
+        return failed
 
     def give_up(self, instance: ReceivedInstance, error: str, tries: int) -> FailedInstance | None:
         """Make an object a dead letter: its study is visibly not assessed, and a person can requeue the object.
@@ -241,13 +241,17 @@ class BatchScorer:
             logger.error("%s is a dead letter after %d tries: %s", instance.key, tries, error)
         return None
 
-    def _record_unfinished(self, assessments: Assessments) -> None:
-        """Record and index what some models found on images that another model has yet to score; they stay queued."""
+    def _record_unfinished(self, assessments: Assessments) -> dict[ReceivedInstance, FailedInstance]:
+        """Record and index what some models found on images that another model has yet to score; they stay queued.
+
+        Return those of which that could not be recorded: they wait, as giving them up would lose what was found.
+        """
         if not assessments:
-            return
-        decided = self._deciding(assessments)
+            return {}
+        errors, decided = StudyErrors(self._spool), self._deciding(assessments)
         with self._spool.batch() as batch:
-            self._write_and_decide(assessments, StudyErrors(self._spool), batch, decided)
+            self._write_and_decide(assessments, errors, batch, decided)
+        return {each: _undecided(each, errors) for each, _ in assessments if each.study_instance_uid in errors.by_study}
 
     def _deciding(self, assessments: Assessments) -> Callable[[str], None]:
         """Have the list read what it needs of the studies; hold the lock of none."""
@@ -292,8 +296,7 @@ class BatchScorer:
                 self._outputs.index(list(decisions.values()))
         if decisions:
             return None
-        delay = Delay.LOCKED if errors.locked else Delay.UNDECIDED
-        return FailedInstance(instance, errors.by_study[instance.study_instance_uid], delay)
+        return _undecided(instance, errors)
 
     def _has_results(self, instance: ReceivedInstance) -> bool:
         """Return True if a model has scored these bytes, and another one failed."""
@@ -342,7 +345,7 @@ class BatchScorer:
             failed = self._file(assessments, errors, batch)
         for decision in decisions.values():
             self._outputs.metrics.count_decision(decision)
-            _log_decision(decision, [assessment for _, assessment in assessments])
+            log_decision(decision, [assessment for _, assessment in assessments])
         return failed
 
     def _file(self, assessments: Assessments, errors: StudyErrors, batch: Batch) -> list[FailedInstance]:
@@ -376,6 +379,11 @@ class BatchScorer:
             self._spool.write_assessment(instance, to_record(assessment))
 
 
+def _undecided(instance: ReceivedInstance, errors: StudyErrors) -> FailedInstance:
+    study = instance.study_instance_uid
+    return FailedInstance(instance, errors.by_study[study], Delay.LOCKED if study in errors.locked else Delay.UNDECIDED)
+
+
 def _header_attributes(stored: Openable, instance: ReceivedInstance) -> Attributes:
     """Return the attributes of an object that cannot be worked on: its order and patient are known all the same.
 
@@ -390,11 +398,3 @@ def _header_attributes(stored: Openable, instance: ReceivedInstance) -> Attribut
     except Exception as error:  # the edge: the header may be why it failed
         logger.warning("%s: no attribute can be read (%s)", stored.name, cause(error))
         return Attributes()
-
-
-def _log_decision(decision: TriageDecision, assessments: Iterable[ImageAssessment]) -> None:
-    """Log that a study has a result, and from which associations. The result itself is in the spool alone."""
-    uid = decision.study_instance_uid
-    associations = sorted({each.association for each in assessments if each.study_instance_uid == uid} - {""})
-    with about(study=uid, result=decision.revision[:16], association=" ".join(associations)):
-        logger.info("study %s is tagged, result %d", uid, decision.sequence, extra={"source": uid})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -11,11 +12,14 @@ from triage.decision.records import Record, assessment_from, to_record
 from triage.decision.silence import is_silent
 from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecision
 from triage.errors import cause
+from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
 from triage.spool.clock import time_of
 from triage.spool.errors import LockedError
 from triage.spool.store import Store
 from triage.spool.study_errors import is_of_one_study
+
+logger = logging.getLogger(__name__)
 
 
 class StudyErrors:
@@ -118,3 +122,11 @@ class StudyDecider:
         tagged_at = float(earlier[-1].get("tagged_at") or 0.0) if earlier else 0.0
         newest = max(image.received_at for image in images)
         return is_silent(before, tagged_at, newest, self._rules.silent, clock_in_doubt=in_doubt)
+
+
+def log_decision(decision: TriageDecision, assessments: Iterable[ImageAssessment]) -> None:
+    """Log that a study has a result, and from which associations. The result itself is in the spool alone."""
+    uid = decision.study_instance_uid
+    associations = sorted({each.association for each in assessments if each.study_instance_uid == uid} - {""})
+    with about(study=uid, result=decision.revision[:16], association=" ".join(associations)):
+        logger.info("study %s is tagged, result %d", uid, decision.sequence, extra={"source": uid})
