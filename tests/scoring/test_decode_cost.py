@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from struct import pack
 
 import pytest
 from pydicom.uid import (
@@ -13,7 +14,7 @@ from pydicom.uid import (
 )
 
 from tests.support.dicom_peer import DX, a_data_set, encoded
-from triage.dicom.part10 import Receipt, header
+from triage.dicom.part10 import Receipt, data_set_in, header
 from triage.runtime.child_pool import DecodePool
 from triage.runtime.decode_scheduler import HEAVY, DecodeScheduler
 from triage.scoring.decode_cost import estimate_cost
@@ -63,6 +64,15 @@ def test_an_object_whose_receipt_a_disk_altered_costs_what_it_takes(spool: Spool
     path.write_bytes(content.replace(b'{"received_at"', b'}"received_at"'))
     altered = estimate_cost(path)
     assert (altered.memory, altered.sender) == (expected.memory, "")
+
+
+def test_an_object_whose_elements_are_not_in_order_costs_what_it_takes(spool: Spool) -> None:
+    path = spool.root / "object.dcm"
+    pixels = pack("<HH2sxxL", 0x7FE0, 0x0010, b"OB", 0)
+    content = stored(spool, ExplicitVRLittleEndian, 10_000, 10_000)
+    head = len(content) - len(data_set_in(content))
+    path.write_bytes(content[:head] + pixels + content[head:])
+    assert estimate_cost(path).memory > 2 << 30
 
 
 def test_more_pixels_than_are_decoded_cost_nothing(spool: Spool) -> None:

@@ -66,15 +66,18 @@ def read_identity(data_set: BinaryIO, transfer_syntax_uid: str) -> ScannedIdenti
 
 
 def read_work(file: ByteSource, meta: FileMeta) -> ScannedWork:
-    """Read from a file how much work its data set is, and how urgent, as far as it can be read. Raises OSError."""
+    """Read from a file how much work its data set is, and how urgent, as far as it can be read. Raises OSError.
+
+    Where the elements are not in order, all are read until the size is known: it needs its memory in any order.
+    """
     syntax = meta.transfer_syntax_uid
     source, walk = _walk(file, meta.end, syntax)
     order: Literal["big", "little"] = "big" if syntax == ExplicitVRBigEndian else "little"
     sizes, priority = {_SAMPLES: 1, _ROWS: 0, _COLUMNS: 0}, ""
     for tag, _, _, value_at, end, *_ in walk.elements():
-        if tag >= _ORDER_PRIORITY:
-            if tag == _ORDER_PRIORITY and end - value_at <= 64:
-                priority = source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
+        if tag == _ORDER_PRIORITY and end - value_at <= 64:
+            priority = source.read(value_at, end - value_at).decode("latin-1").strip("\0 ")
+        if tag >= _ORDER_PRIORITY and sizes[_ROWS] and sizes[_COLUMNS]:
             break
         if tag in sizes:
             sizes[tag] = int.from_bytes(source.read(value_at, 2), order)
