@@ -112,6 +112,16 @@ def test_of_a_store_that_gives_nothing_one_object_is_tried(watched: WatchedSpool
     assert len(watched.readings) == watched.asked == 1
 
 
+def test_what_came_since_and_cannot_be_read_is_an_error_or_raised_as_it_is_asked_for(watched: WatchedSpool) -> None:
+    study, (uid,) = a_study_of(watched, 1)
+    headers = read_headers(watched, study)
+    came = add_image(watched, a_radiograph(study))
+    watched.lost = {uid, came.sop_instance_uid}
+    assert isinstance(headers.if_any(came), OSError)
+    with pytest.raises(OSError, match="the volume is not there"):
+        headers.of(came)
+
+
 @pytest.mark.parametrize("lost", [False, True])
 def test_a_message_is_built_without_a_reading_under_the_lock(watched: WatchedSpool, lost: bool) -> None:
     study, uids = a_study_of(watched, 2)

@@ -83,6 +83,11 @@ class ReadHeaders:
         instance = instance_of(assessment)
         return self.found[instance] if instance in self.found else stored_header(self.spool, assessment)
 
+    def if_any(self, assessment: ImageAssessment) -> Header:
+        """Return the same, and the error instead of raising it."""
+        instance = instance_of(assessment)
+        return self.found[instance] if instance in self.found else header_if_any(self.spool, assessment)
+
     def whole(self, assessment: ImageAssessment) -> Dataset | None:
         """Return the same. Raises OSError also for one that could not be had before."""
         header = self.of(assessment)

@@ -170,7 +170,7 @@ class RowCompletion:
             self._bucket_again_at = self._clock() + _PAUSE_S
 
     def _keep_patients(self, study_instance_uid: str, headers: ReadHeaders) -> None:
-        marks = marks_of(self._spool, study_instance_uid, headers.of)
+        marks = marks_of(self._spool, study_instance_uid, headers.if_any)
         digests = sorted({digest for each in marks for digest, _ in each.identifiers if digest})
         self._tables.write(_FORGET_PATIENTS, study=study_instance_uid, digests=digests)
         if digests:
