@@ -12,10 +12,12 @@ from pydicom.dataset import Dataset
 
 from tests.delivery.test_deliverer import Clock
 from tests.support.findings import CRITICAL_EFFUSION, a_score, scored
+from tests.support.lost_objects import LostSpool
 from tests.support.receivers import silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PULL, PUSH, Manager, ups_manager
 from triage.channels.registry import channel_of
+from triage.channels.ups.correction import CANCELLATION
 from triage.channels.ups.settings import UPSDestination
 from triage.decision.types import PriorityPolicy, Tag
 from triage.delivery.deliverer import Deliverer
@@ -23,6 +25,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.metrics.delivery import DeliveryMetrics
 from triage.spool.spool import Spool
+from triage.spool.study import GIVEN_UP_AFTER_S
 
 # pynetdicom leaves the socket of a refused connection to the garbage collector.
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
@@ -408,3 +411,67 @@ def test_a_nonurgent_study_has_the_order_s_priority(spool: Spool, order: str, pr
         a_deliverer(spool, manager.port, low=True).round()
 
     assert only(manager).ScheduledProcedureStepPriority == priority
+
+
+# A workitem whose images could not be read, so that it names no patient.
+
+
+def told_without_its_patient(spool: Spool, port: int) -> tuple[LostSpool, Deliverer, str]:
+    """A study whose images could not be read for a quarter of an hour; its workitem is at the manager."""
+    lost = LostSpool.open(spool.root)
+    study = a_study(lost, "ups")
+    lost.lost_studies = frozenset({study})
+    deliverer = a_deliverer(lost, port)
+    assert isinstance(deliverer.now, Clock)
+    deliverer.round()
+    deliverer.now.at += GIVEN_UP_AFTER_S + 1.0
+    deliverer.round()
+    return lost, deliverer, study
+
+
+def can_be_read(lost: LostSpool, deliverer: Deliverer) -> None:
+    lost.lost_studies = frozenset()
+    assert isinstance(deliverer.now, Clock)
+    deliverer.now.at += 61.0
+    deliverer.round()  # looks
+    deliverer.round()
+
+
+def test_a_workitem_without_its_patient_is_canceled_and_made_anew_with_it(spool: Spool):
+    """The patient of one that is there cannot be set (PS3.4 Table CC.2.5-3)."""
+    with ups_manager() as manager:
+        lost, deliverer, study = told_without_its_patient(spool, manager.port)
+        assert [each.PatientID for each in manager.workitems.values()] == [""]
+        can_be_read(lost, deliverer)
+        first, second = manager.workitems.values()
+        assert (first.ProcedureStepState, first.PatientID) == ("CANCELED", "")
+        assert (second.ProcedureStepState, second.PatientID, second.PatientName) == ("SCHEDULED", "P-1", "DOE^JANE")
+        assert not any(keyword in second for keyword in CANCELLATION)
+        raise_it(lost, study)
+        deliverer.round()
+    assert manager.asked == ["create", "cancel", "create", "set"]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED] * 3
+    assert len(second.InputInformationSequence) == 2  # the change reached the one that names the patient
+
+
+@pytest.mark.parametrize("state", ["IN PROGRESS", "COMPLETED"])
+def test_a_workitem_without_its_patient_that_a_reader_has_is_not_made_anew(spool: Spool, state: str):
+    with ups_manager() as manager:
+        lost, deliverer, study = told_without_its_patient(spool, manager.port)
+        only(manager).ProcedureStepState = state
+        can_be_read(lost, deliverer)
+        assert only(manager).ProcedureStepState == state
+    assert states(deliverer, study) == [DeliveryState.DELIVERED] * 2 and "cannot be canceled" in said(deliverer, study)
+
+
+def test_a_renewal_whose_answer_is_lost_makes_one_workitem(spool: Spool):
+    with ups_manager() as manager:
+        lost, deliverer, study = told_without_its_patient(spool, manager.port)
+        manager.abort, manager.keep = True, False
+        can_be_read(lost, deliverer)
+        manager.abort, manager.keep = False, True
+        assert isinstance(deliverer.now, Clock)
+        deliverer.now.at += 60.0
+        deliverer.round()
+        assert [each.ProcedureStepState for each in manager.workitems.values()] == ["CANCELED", "SCHEDULED"]
+    assert states(deliverer, study) == [DeliveryState.DELIVERED] * 2

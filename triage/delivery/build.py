@@ -281,7 +281,7 @@ def _previous(builder: Builder, study: Study, last: DeliveryRecord) -> PreviousM
     """Return the last message; with its bytes if this one corrects it."""
     uid = study.decision.study_instance_uid
     payload = builder.outbox.payload_sent(uid, last) if study.correction else b""
-    return PreviousMessage(last.revision, last.tag, last.identity, payload)
+    return PreviousMessage(last.revision, last.tag, last.identity, payload, last.lacks_images)
 
 
 def _built(channel: Channel, study: Study) -> Built | Skipped:

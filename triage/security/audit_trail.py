@@ -36,8 +36,9 @@ from triage.security.audit_message import (
     intent,
 )
 from triage.security.audit_sink import AuditSink
+from triage.spool.patient import patient_among
 from triage.spool.store import Store
-from triage.spool.study import read_header
+from triage.spool.study import read_header, read_study
 
 logger = logging.getLogger(__name__)
 
@@ -119,16 +120,20 @@ def operator() -> Participant:
 
 
 def subject_of(spool: Store, study_instance_uid: str) -> AuditSubject:
-    """Return a study with the Patient ID of its first assessed image that has one; empty if none has."""
+    """Return a study with the Patient ID that the list and messages name; empty if there is none.
+
+    Before the first decision it is that of the first assessed image that has one.
+    """
+    with suppress(KeyError, TypeError, ValueError):  # a decision that cannot be read, or a UID that is none
+        known = read_study(spool, study_instance_uid)
+        if known is not None:
+            return AuditSubject(study_instance_uid, patient_among(known[1]).patient_id)
     try:
         records = spool.assessments(study_instance_uid)
     except InvalidUIDError:
         return AuditSubject(study_instance_uid)
-    for record in records:
-        header = read_header(spool, assessment_from(record))
-        if patient_id := text_of(header, "PatientID"):
-            return AuditSubject(study_instance_uid, patient_id)
-    return AuditSubject(study_instance_uid)
+    headers = (read_header(spool, assessment_from(each)) for each in records)
+    return AuditSubject(study_instance_uid, next(filter(None, (text_of(each, "PatientID") for each in headers)), ""))
 
 
 def note_user(trail: AuditTrail, uri: str, name: str, description: str) -> None:

@@ -194,12 +194,16 @@ def referenced(image: StudyImage) -> tuple[str, str, str]:
 
 @dataclass(frozen=True)
 class PreviousMessage:
-    """The last message to a destination about a study; ``payload`` has its bytes where a correction needs them."""
+    """The last message to a destination about a study; ``payload`` has its bytes where a correction needs them.
+
+    ``lacked_images``: it was built without images that could not be read, and may name no patient.
+    """
 
     revision: str
     tag: str
     identity: dict[str, str]
     payload: bytes = b""
+    lacked_images: bool = False
 
 
 @dataclass(frozen=True, eq=False)

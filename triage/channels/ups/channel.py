@@ -18,7 +18,15 @@ from pynetdicom.association import Association
 from triage.channels import c_store_scu as dicom_store
 from triage.channels.base import TEST, Built, DeliveryStatus, Send, SendResult
 from triage.channels.patient_study import encoded
-from triage.channels.ups.correction import CANCELLATION, REQUEST_CANCEL, is_cancellation, mark_correction, not_created
+from triage.channels.ups.correction import (
+    CANCELLATION,
+    REQUEST_CANCEL,
+    is_cancellation,
+    is_renewal,
+    mark_correction,
+    mark_renewal,
+    not_created,
+)
 from triage.decision.statement import told_findings
 from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
@@ -128,6 +136,8 @@ class UPSChannel:
             made.ReplacedProcedureStepSequence = [reference(UPS_PUSH, uid) for uid in earlier]
         if study.correction:
             mark_correction(made, study)
+        elif study.before and study.before.lacked_images and not study.unread:
+            mark_renewal(made)
         return Built(encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])}, left_out(study))
 
     @contextmanager
@@ -152,7 +162,7 @@ class UPSChannel:
 def send(association: Association, payload: bytes) -> SendResult:
     """Create the workitem in ``payload``, or change the earlier one that the manager has, and return the result."""
     dataset = dcmread(BytesIO(payload))
-    change = _cancel if is_cancellation(dataset) else _change
+    change = _end if is_renewal(dataset) else _cancel if is_cancellation(dataset) else _change
     try:
         for earlier in dataset.get("ReplacedProcedureStepSequence", []):
             outcome = change(association, dataset, str(earlier.ReferencedSOPInstanceUID))
@@ -231,16 +241,32 @@ def _change(association: Association, dataset: Dataset, earlier: str) -> SendRes
 
 
 def _cancel(association: Association, dataset: Dataset, earlier: str) -> SendResult | None:
-    """Request the cancellation of a workitem (N-ACTION, PS3.4 CC.2.2). None if the manager does not have it."""
-    uid = UID(earlier)
+    """Request the cancellation of a workitem. None if the manager does not have it."""
+    status = _ask_to_cancel(association, dataset, earlier)
+    return None if status in _UNKNOWN else _of_cancellation(status)
+
+
+def _end(association: Association, dataset: Dataset, earlier: str) -> SendResult | None:
+    """Request the cancellation of a workitem that named no patient. None if a new one has to be made.
+
+    None is made for one that is being read or was read, nor where the manager cancels nothing: both would be listed.
+    """
+    status = _ask_to_cancel(association, dataset, earlier)
+    is_gone = status in _UNKNOWN or status == 0x0000 or status >> 12 == 0xB
+    return None if is_gone else _of_cancellation(status)
+
+
+def _ask_to_cancel(association: Association, dataset: Dataset, uid: str) -> int:
+    """Request the cancellation of a workitem (N-ACTION, PS3.4 CC.2.2), and return the status of the answer."""
     request = Dataset({dataset[keyword].tag: dataset[keyword] for keyword in CANCELLATION if keyword in dataset})
-    status = _asked(
+    return _asked(
         association,
         UPS_PUSH,
-        lambda: association.send_n_action(request, REQUEST_CANCEL, UID(UPS_PUSH), uid),
+        lambda: association.send_n_action(request, REQUEST_CANCEL, UID(UPS_PUSH), UID(uid)),
     )[0]
-    if status in _UNKNOWN:
-        return None
+
+
+def _of_cancellation(status: int) -> SendResult:
     if status in _ENDED or status in _PERFORMER:
         return _warned(f"it cannot be canceled: {_MEANINGS[status]}; the correction is recorded here, 0x{status:04X}")
     return _of_status(status, "canceled")

@@ -1,6 +1,7 @@
 """Corrections of workitems (PS3.4 annex CC): changed while SCHEDULED, canceled where nothing is left to read.
 
-A workitem that is final never changes. A correction makes no new one for it, unless it raises the study.
+A workitem that is final never changes. A correction makes no new one for it, unless it raises the study. Nor does the
+patient of one that is there (Table CC.2.5-3): one without is canceled, and made anew.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ CANCELLATION = ("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCode
 """Attributes of a cancellation request (PS3.4 Table CC.2.2-1); in a payload of ours they mark a correction."""
 
 _WRONG_ENTRY = ("110514", "DCM", "Incorrect worklist entry selected")
+_UNSPECIFIED = ("110513", "DCM", "Discontinued for unspecified reason")
 
 
 def mark_correction(made: Dataset, study: Study) -> None:
@@ -29,13 +31,27 @@ def mark_correction(made: Dataset, study: Study) -> None:
         made.ProcedureStepDiscontinuationReasonCodeSequence = [code(*_WRONG_ENTRY)]
 
 
+def mark_renewal(made: Dataset) -> None:
+    """Mark a workitem as one that is made anew in place of one without a patient, which is canceled first."""
+    made.ReasonForCancellation = "made anew, as it named no patient while the images could not be read"
+    made.ProcedureStepDiscontinuationReasonCodeSequence = [code(*_UNSPECIFIED)]
+
+
+def is_renewal(payload: Dataset) -> bool:
+    """Return True if the workitem takes the place of one that is to be canceled."""
+    reasons = payload.get("ProcedureStepDiscontinuationReasonCodeSequence", [])
+    return any(reason.CodeValue == _UNSPECIFIED[0] for reason in reasons)
+
+
 def is_cancellation(payload: Dataset) -> bool:
-    """Return True if the workitem is to be canceled."""
-    return "ProcedureStepDiscontinuationReasonCodeSequence" in payload
+    """Return True if the workitem is to be canceled, and none is made."""
+    return "ProcedureStepDiscontinuationReasonCodeSequence" in payload and not is_renewal(payload)
 
 
 def not_created(payload: Dataset) -> str:
     """Return why a correction makes no workitem of its own; empty if it does, and for every other message."""
+    if is_renewal(payload):
+        return ""
     if is_cancellation(payload):
         return "no workitem is there to be canceled; the correction is recorded here"
     if "ReasonForCancellation" in payload and payload.ScheduledProcedureStepPriority != "HIGH":

@@ -28,8 +28,9 @@ from triage.errors import cause
 from triage.operations.trace import ObjectTrace, StudyTrace, gather
 from triage.queue.score_queue import ScoreQueue
 from triage.spool.instance import ReceivedInstance
+from triage.spool.patient import naming_image
 from triage.spool.store import Store
-from triage.spool.study import read_header
+from triage.spool.study import read_header, read_study
 from triage.web.api import activation_map as maps
 from triage.web.api import contacts, disagreements
 from triage.web.api.claims import claim_of
@@ -130,9 +131,19 @@ def _patient(header: Dataset | None) -> dict[str, str]:
 
 
 def _header(spool: Store, trace: StudyTrace) -> Dataset | None:
-    """Return the attributes of the first assessed image of the study."""
+    """Return the attributes of the image that names the study's patient, as the list and messages do.
+
+    Before the first decision those of the first assessed image; None where records of the study cannot be read.
+    """
     assessed = [each.assessment for each in trace.objects if each.assessment]
-    return read_header(spool, assessed[0]) if assessed else None
+    if trace.decision is None:
+        return read_header(spool, assessed[0]) if assessed else None
+    try:
+        known = read_study(spool, trace.study_instance_uid)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    images = known[1] if known else ()
+    return (naming_image(images) or images[0]).header if images else None
 
 
 def _object(each: ObjectTrace) -> dict[str, object]:
