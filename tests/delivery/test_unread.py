@@ -26,6 +26,7 @@ from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.delivery.unread import UnreadNotes
+from triage.operations.dead_letters import drop
 from triage.spool.patient import certain_identifiers_of, patient_of
 from triage.spool.spool import Spool
 from triage.spool.study import GIVEN_UP_AFTER_S
@@ -220,3 +221,20 @@ def test_a_later_result_of_a_study_that_was_told_of_without_its_images_waits_no_
         deliverer.round()
     assert [each.tag for each in deliverer.outbox.records(study)] == [Tag.NORMAL, Tag.ABNORMAL]
     assert len(scp.received) == 2
+
+
+def test_what_a_person_has_dropped_is_not_told_again_when_its_images_can_be_read(spool: Spool) -> None:
+    lost, clock = LostSpool.open(spool.root), Clock()
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock)
+        study = a_study(lost, "pacs")
+        lost.lost_studies = frozenset({study})
+        deliverer.round()
+        clock.at += GIVEN_UP_AFTER_S + 1.0
+        deliverer.round()
+        drop(deliverer.outbox, "pacs", clock.at)
+        lost.lost_studies = frozenset()
+        for _ in range(2):
+            clock.at += 61.0
+            deliverer.round()
+    assert len(scp.received) == 1

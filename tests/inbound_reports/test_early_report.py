@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from dataclasses import replace
@@ -19,9 +20,11 @@ from triage.decision.identity import Issuer
 from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest
-from triage.inbound_reports.early_store import FOLDER
+from triage.inbound_reports.early_store import FOLDER, EarlyReportStore
 from triage.runtime.progress import ProgressWatch
+from triage.spool.errors import LockedError
 from triage.spool.spool import Spool
+from triage.worklist import reader_acts
 from triage.worklist.reader_acts import Act, Marking, Via, acts_of, mark
 
 HOUR = 3600.0
@@ -297,10 +300,42 @@ def test_an_object_that_could_not_be_read_once_makes_no_report_unmatched(
         lost.lost_studies = frozenset({study})
         other = arrive(place, **taken(2 * HOUR, AccessionNumber="ACC-6"))
         assert place.match() == 1 and place.listed() == {study}  # and holds up no other
+        later(place, 60.0)
         assert place.match() == 0
         lost.lost_studies = frozenset()
+        assert place.match() == 0  # in its pause
+        later(place, 120.0)
         assert place.match() == 1 and place.listed() == set()
     assert [step.act for uid in (study, other) for step in acts_of(spool, uid)] == [Act.READ] * 2
+
+
+def later(place: Station, seconds: float) -> None:
+    """Set the clock of what is remembered."""
+    assert isinstance(place.memory, EarlyReportStore)
+    place.memory._now = lambda: time.time() + seconds
+
+
+@pytest.mark.parametrize("error", [LockedError(errno.EAGAIN, "held"), KeyError("tag")])
+def test_a_study_that_is_held_or_broken_keeps_no_other_from_its_report(
+    redis_server: RedisServer, spool: Spool, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    with station(redis_server, spool) as place:
+        place.send(report("5", obr22=ago(HOUR)))
+        place.send(report("6", obr22=ago(HOUR), accession="ACC-6"))
+        study, other = (arrive(place, **taken(2 * HOUR, AccessionNumber=each)) for each in ("ACC-1", "ACC-6"))
+        with monkeypatch.context() as patched:
+            acts = reader_acts.acts_of
+            patched.setattr(
+                reader_acts, "acts_of", lambda spool, uid: _raise(error) if uid == study else acts(spool, uid)
+            )
+            assert place.match() == 1 and place.listed() == {study}
+        later(place, 60.0)
+        assert place.match() == 1 and place.listed() == set()
+    assert [step.act for uid in (study, other) for step in acts_of(spool, uid)] == [Act.READ] * 2
+
+
+def _raise(error: Exception) -> Any:
+    raise error
 
 
 def test_a_host_that_gets_no_objects_says_so_at_each_try(redis_server: RedisServer, spool: Spool) -> None:

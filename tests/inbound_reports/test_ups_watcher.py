@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -27,9 +28,11 @@ from triage.decision.types import Tag
 from triage.dicom.identity import patient_marks
 from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError
+from triage.inbound_reports import ups_watcher
 from triage.inbound_reports.ups_watcher import Watcher, watchers_of
 from triage.metrics.reports import ReportMetrics
 from triage.queue.score_queue import connect
+from triage.spool.errors import LockedError
 from triage.spool.spool import Spool
 from triage.worklist.index import IndexedWorklist
 from triage.worklist.reader_acts import Act, acts_of
@@ -221,3 +224,35 @@ def test_a_workitem_with_an_odd_performer_keeps_no_other_from_leaving_the_list(
         odd[PERFORMED] = DataElement(tag_for_keyword(PERFORMED), vr, "Lee^Ann")
         assert looking(spool, index, manager.port).poll() == 2
     assert listed(index) == []
+
+
+@pytest.mark.parametrize("why", ["its records are broken", "another process holds it"])
+def test_one_study_keeps_no_other_s_completed_workitem_from_being_noticed(
+    spool: Spool, index: IndexedWorklist, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    with ups_manager() as manager:
+        studies = [a_study(spool, "ups", tag=Tag.NORMAL) for _ in range(3)]
+        a_deliverer(spool, manager.port).round()
+        watcher = looking(spool, index, manager.port)
+        for each in studies:
+            finish(manager, each)
+        with monkeypatch.context() as patched:
+            if why == "its records are broken":
+                record = spool.study_folder(studies[1]) / "deliveries" / "ups+0001.json"
+                content = record.read_bytes()
+                record.write_text("{")
+            else:
+                note = ups_watcher.reading.record_notice
+                patched.setattr(
+                    ups_watcher.reading,
+                    "record_notice",
+                    lambda *of: _held() if of[2] == studies[1] else note(*of),
+                )
+            assert watcher.poll() == 2 and listed(index) == [studies[1]]
+        if why == "its records are broken":
+            record.write_bytes(content)
+        assert watcher.poll() == 1 and listed(index) == []
+
+
+def _held() -> Any:
+    raise LockedError(errno.EAGAIN, "a row of the database is locked")

@@ -10,7 +10,7 @@ from dataclasses import replace
 from triage.channels.base import DeliveryStatus
 from triage.delivery.message_records import MessageRecords
 from triage.delivery.pauses import note_pause, pause_of
-from triage.delivery.places import DEAD, MARKS, OUTBOX, TOPS
+from triage.delivery.places import DEAD, MARKS, OUTBOX, TOPS, UNREAD
 from triage.delivery.record import BEGUN, DeliveryRecord, DeliveryState, OutgoingObject, milliseconds
 from triage.delivery.undeliverable import Undeliverable
 from triage.dicom.uid import valid_uid
@@ -61,6 +61,10 @@ class Outbox:
     def unmark(self, study_instance_uid: str, destination: str) -> None:
         """The destination has been told, or need not be."""
         self._spool.entries(MARKS, destination).remove(study_instance_uid)
+
+    def forget_unread(self, destination: str) -> None:
+        """Forget what the destination was told without images: it is not told again when they can be read."""
+        self._spool.entries(UNREAD, destination).clear()
 
     # Building.
 

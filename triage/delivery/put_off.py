@@ -38,7 +38,7 @@ class PutOff:
         pause = self._pauses.get(study_instance_uid)
         return not (self._is_ahead(self._all_again_at, now) or (pause and self._is_ahead(pause.again_at, now)))
 
-    def add(self, study_instance_uid: str, now: float, *, may_leave: bool) -> None:
+    def add(self, study_instance_uid: str, now: float, *, may_leave: bool = True) -> None:
         """Put a study off, each time for longer."""
         before = self._pauses.get(study_instance_uid)
         since = now if before is None else min(before.since, now)

@@ -21,14 +21,17 @@ from redis.exceptions import RedisError
 from triage.decision.identity import Issuer, PatientIdentifier
 from triage.decision.reasons import Reason
 from triage.decision.types import TriageDecision
+from triage.delivery.put_off import PutOff
 from triage.errors import TriageError, cause
 from triage.inbound_reports.early_report import Arrived, EarlyReport, acquired_at, covers, digest, may_be_of_other
 from triage.inbound_reports.matching import NONE, Issuers
 from triage.metrics.labels import ReportOutcome
 from triage.metrics.reports import ReportMetrics
+from triage.runtime.logs import where_raised
 from triage.runtime.progress import ProgressWatch
 from triage.spool.clock import Clock
 from triage.spool.entries import Entries
+from triage.spool.errors import LockedError
 from triage.spool.patient import certain_identifiers_in, patient_in
 from triage.spool.processes import LeaseLostError
 from triage.spool.store import Store
@@ -41,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 FOLDER = "reports"
 _POLL_S = 5.0
+_SLOW_S = 1.0
+_LONGEST_PAUSE_S = 900.0
 _LISTS = ("accession_numbers", "patients", "issuers", "accession_issuers")
 
 
@@ -120,7 +125,7 @@ class EarlyReportStore:
         self._refresh()
         self._matched_at = -1  # the worklist's number of changes; another one, or a new report, asks for a comparison
         self._not_of: set[tuple[str, str, str]] = set()  # a study as a revision that a report is not of
-        self._unread = set[str]()  # studies that the log has told of
+        self._later = PutOff(_LONGEST_PAUSE_S)
         self._count()
 
     def remember(
@@ -190,6 +195,34 @@ class EarlyReportStore:
             wait(_POLL_S)
 
     def _apply(self, study: TriageDecision, known: dict[str, EarlyReport]) -> int:
+        """Return 1 if a report takes the study off the list, else 0. One that cannot be read holds up no other."""
+        uid, begun = study.study_instance_uid, self._now()
+        if self._later.has(uid) and not self._later.is_due(uid, begun):
+            self._matched_at = -1
+            return 0
+        try:
+            applied = self._apply_newest(study, known)
+        except _UnreadError as error:
+            self._put_off(uid, begun, str(error))
+        except LockedError as error:
+            self._put_off(uid, begun, cause(error))
+        except (ValueError, KeyError, TypeError) as error:  # its records are broken, or of another release
+            self._put_off(uid, begun, f"its records cannot be read: {where_raised(error)}")
+        else:
+            self._later.remove(uid)
+            return applied
+        return 0
+
+    def _put_off(self, study: str, begun: float, why: str) -> None:
+        """Ask about a study again later: it says nothing of the report."""
+        self._matched_at, now = -1, self._now()
+        if not self._later.has(study):
+            logger.warning("study %s waits for the report that was remembered: %s", study, why)
+        self._later.add(study, now)
+        if now - begun > _SLOW_S:  # a part of a store that is silent costs its timeout each time
+            self._later.all(now)
+
+    def _apply_newest(self, study: TriageDecision, known: dict[str, EarlyReport]) -> int:
         uid, revision = study.study_instance_uid, study.revision
         candidates = {
             name: each
@@ -204,10 +237,6 @@ class EarlyReportStore:
                 step = reading.record_early_notice(self._spool, self._index, uid, said, covers)
             except NotTaggedError:  # retention removed it meanwhile
                 return 0
-            except _UnreadError as error:  # it says nothing of the report: asked again at the next poll
-                self._matched_at = -1
-                self._tell_unread(uid, error)
-                return 0
             if step is not None:
                 self._metrics.reports.labels(ReportOutcome.EARLY).inc()
                 self._metrics.studies_reported.inc()
@@ -216,16 +245,11 @@ class EarlyReportStore:
             self._not_of.add((name, uid, revision))
         return 0
 
-    def _tell_unread(self, study: str, error: _UnreadError) -> None:
-        if study not in self._unread:
-            logger.warning("study %s waits for the report that was remembered: %s", study, error)
-        self._unread.add(study)
-
     def _read_study(self, study_instance_uid: str) -> WholeStudy | None:
         """Return a study by its objects: one of unknown patient is of no report. Raises _UnreadError, OSError."""
         try:
             return read_whole_study(self._spool, study_instance_uid)
-        except LeaseLostError:
+        except (LeaseLostError, LockedError):
             raise
         except OSError as error:
             if not self._spool.gives_objects():

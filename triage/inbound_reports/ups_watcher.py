@@ -23,8 +23,11 @@ from triage.dicom.attribute_text import text_of
 from triage.dicom.requestor import RemoteAE
 from triage.errors import UnreachableError, cause
 from triage.metrics.reports import ReportMetrics
+from triage.runtime.logs import where_raised
 from triage.spool.clock import time_of
+from triage.spool.errors import LockedError
 from triage.spool.store import Store
+from triage.spool.study_errors import is_of_one_study
 from triage.worklist import reader_acts as reading
 from triage.worklist.claim_attributes import station
 from triage.worklist.reader_acts import Act, NotTaggedError, ReadNotice
@@ -74,7 +77,7 @@ class Watcher:
                 found = read_workitem(association, workitem, _ASKED_FOR)
                 state = "" if found is None else text_of(found, "ProcedureStepState")
                 if found is not None and state == COMPLETED:
-                    count += self._completed(study, workitem, found, told_at)
+                    count += self._completed_unless_held(study, workitem, found, told_at)
                 claims.setdefault(study, None)
                 if found is not None and state == IN_PROGRESS:
                     claims[study] = self._claim(workitem, found)
@@ -101,16 +104,29 @@ class Watcher:
     def _open(self) -> Iterator[tuple[str, str, float]]:
         """Yield the delivered workitems of listed studies that were not seen completed before.
 
-        Each with its study, and when its last change was built, in POSIX seconds.
+        Each with its study, and when its last change was built, in POSIX seconds. A study whose records cannot be read
+        keeps no other from being asked about.
         """
-        outbox = Outbox(self.spool)
         for study in self.index.arrived_before(self.now() + _AHEAD_S):
-            delivered = [each for each in outbox.records(study, self.name) if each.state is DeliveryState.DELIVERED]
-            if delivered:
-                noted = {step.source for step in reading.acts_of(self.spool, study)}
-                for workitem in delivered[-1].identity["workitems"].split():
-                    if workitem not in noted:
-                        yield study, workitem, _told_at(delivered, workitem)
+            try:
+                found = self._open_of(study)
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                logger.error("%s: the records of study %s cannot be read: %s", self.name, study, where_raised(error))
+            except OSError as error:
+                if not is_of_one_study(error, self.spool):
+                    raise
+                logger.error("%s: the records of study %s cannot be read: %s", self.name, study, cause(error))
+            else:
+                yield from found
+
+    def _open_of(self, study: str) -> list[tuple[str, str, float]]:
+        records = Outbox(self.spool).records(study, self.name)
+        delivered = [each for each in records if each.state is DeliveryState.DELIVERED]
+        if not delivered:
+            return []
+        noted = {step.source for step in reading.acts_of(self.spool, study)}
+        workitems = (each for each in delivered[-1].identity["workitems"].split() if each not in noted)
+        return [(study, each, _told_at(delivered, each)) for each in workitems]
 
     def _claim(self, workitem: str, found: Dataset) -> SiteClaim:
         by, now = station(found) or performer(found), self.now()
@@ -124,6 +140,13 @@ class Watcher:
             changed = note_site_claim(self.spool, study, claim, self.now())
         if changed:
             self.index.touch(study)
+
+    def _completed_unless_held(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
+        try:
+            return self._completed(study, workitem, found, told_at)
+        except LockedError as error:  # asked about again at the next poll
+            logger.warning("%s: the workitem of study %s was completed, and waits: %s", self.name, study, cause(error))
+            return False
 
     def _completed(self, study: str, workitem: str, found: Dataset, told_at: float) -> bool:
         # Without a time: a late image may have come between the end and our poll, and is unread.

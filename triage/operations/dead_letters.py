@@ -89,6 +89,7 @@ def drop(outbox: Outbox, name: str, now: float) -> int:
     marked = [uid for _, uid in outbox.marked(name)]
     for uid in marked:
         outbox.unmark(uid, name)
+    outbox.forget_unread(name)
     return dropped + len(keys) + len(marked)
 
 
