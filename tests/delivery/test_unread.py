@@ -96,6 +96,17 @@ def test_another_image_of_the_same_patient_names_it(spool: Spool, second: dict[s
     assert named in built(lost, study)
 
 
+def test_an_object_that_was_given_up_takes_the_patient_from_no_other_image(spool: Spool) -> None:
+    lost, study = LostSpool.open(spool.root), str(generate_uid())
+    given_up = a_radiograph(study)
+    of_given_up = {"reasons": (Reason.WORKER_FAILURE,), "patient": PatientMarks(), "tag": Tag.NOT_ASSESSED}
+    add_image(lost, given_up, probability=None, **of_given_up)
+    add_image(lost, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+    settle(lost, study, "ris")
+    lost.lost_images = frozenset({str(given_up.SOPInstanceUID)})
+    assert b"P-1" in built(lost, study)
+
+
 def test_a_change_of_an_order_that_the_images_alone_name_is_sent_once_they_can_be_read(spool: Spool) -> None:
     lost = LostSpool.open(spool.root)
     study = a_study(spool, "ris", attributes={"AccessionNumber": "", "PlacerOrderNumberImagingServiceRequest": "PL-1"})

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pydicom.dataset import Dataset
 
 from triage.decision.identity import PatientIdentifier, PatientMarks, any_may_be, contradiction, identifiers_in
+from triage.decision.reasons import Reason
 from triage.dicom.attribute_text import text_of
 from triage.dicom.identity import patient_identifiers, patient_marks
 from triage.spool.store import Store
@@ -84,9 +85,14 @@ def _names(image: StudyImage) -> bool:
 
 
 def _may_name(image: StudyImage) -> bool:
-    """Return whether an image that cannot be read names a patient, or that is unknown."""
+    """Return whether an image that cannot be read names a patient, or that is unknown.
+
+    No finding is of one that was given up without its bytes: then the result is of the others, and so is the patient.
+    """
     marks = image.assessment.patient
-    return image.unread and bool(marks == PatientMarks() or marks.identifiers or any(marks.names))
+    if marks == PatientMarks():
+        return image.unread and Reason.WORKER_FAILURE not in image.assessment.reasons
+    return image.unread and bool(marks.identifiers or any(marks.names))
 
 
 def _is_of_one_patient(one: StudyImage, other: StudyImage) -> bool:
