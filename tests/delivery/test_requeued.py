@@ -33,11 +33,11 @@ def test_requeued_after_the_round_has_looked_and_before_the_study_is_built(
         result, requeued = a_requeued_result(deliverer), list[str]()
         build = type(deliverer)._build_one
 
-        def requeue_first(self: Any, uid: str, *others: Any) -> None:
+        def requeue_first(self: Any, uid: str, *others: Any) -> Any:
             if not requeued:
                 requeued.append(uid)
                 result.requeue()
-            build(self, uid, *others)
+            return build(self, uid, *others)
 
         monkeypatch.setattr(type(deliverer), "_build_one", requeue_first)
         deliver_all(deliverer, lambda: pass_time(clock))
@@ -53,7 +53,7 @@ def test_requeued_while_the_study_is_built(spool: Spool, monkeypatch: pytest.Mon
         result, threads = a_requeued_result(deliverer), list[Any]()
         put = Outbox.put
 
-        def requeue_first(self: Outbox, *of_message: Any) -> None:
+        def requeue_first(self: Outbox, *of_message: Any) -> Any:
             threads.append(result.requeue_elsewhere())
             put(self, *of_message)
 

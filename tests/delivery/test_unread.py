@@ -183,6 +183,16 @@ def test_a_study_whose_files_cannot_be_read_holds_up_no_other_and_nothing_of_it_
     assert len(scp.received) == 2 and deliverer.outbox.to_be_told(other) == deliverer.outbox.to_be_told(study) == ()
 
 
+def test_a_round_in_which_each_study_fails_fails(spool: Spool) -> None:
+    """Its outbox cannot be used, say, and studies can: readiness and the log of the round say so."""
+    broken, clock = BrokenStudy.open(spool.root), Clock()
+    deliverer = a_deliverer(broken, free_port(), clock)
+    broken.broken = a_study(broken, "pacs")
+    with pytest.raises(OSError, match="a bad sector"):
+        deliverer.round()
+    deliverer.round()  # it waits
+
+
 def test_a_clock_that_is_set_back_keeps_nothing_waiting(spool: Spool) -> None:
     lost, clock = LostSpool.open(spool.root), Clock()
     clock.at += 10_000.0
@@ -249,3 +259,24 @@ def test_what_a_person_has_dropped_is_not_told_again_when_its_images_can_be_read
             clock.at += 61.0
             deliverer.round()
     assert len(scp.received) == 1
+
+
+def test_what_went_out_without_its_images_is_counted_until_they_can_be_read(spool: Spool) -> None:
+    lost, clock = LostSpool.open(spool.root), Clock()
+
+    def counted() -> float:
+        clock.at += 61.0
+        deliverer.round()
+        deliverer._counted_at = float("-inf")  # counted at each round
+        deliverer.round()
+        return float(deliverer.metrics.without_images.labels("pacs")._value.get())
+
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock)
+        lost.lost_studies = frozenset(a_study(lost, "pacs") for _ in range(2))
+        assert counted() == 0  # they wait
+        clock.at += GIVEN_UP_AFTER_S
+        deliverer.round()
+        assert counted() == 2
+        lost.lost_studies = frozenset()
+        assert counted() == 0

@@ -128,18 +128,21 @@ class Deliverer:
         return sorted(wanted, key=self._unread.waits)
 
     def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
-        if not marked:
-            return
-        ended = until(_ROUND_S, self.stopping)
+        """Build for each study. Raises what failed if nothing went well: then it is of more than one study."""
+        ended, errors, tried = until(_ROUND_S, self.stopping), list[OSError](), 0
         for uid in marked:
             if ended():
-                return
+                break
             if self._unread.may_be_tried(uid, self.now()):
-                self._build_one(uid)
+                tried += 1
+                errors += self._build_one(uid)
             if self._unread.may_leave(uid):
                 on_built(uid)
+        if errors and len(errors) == tried:
+            raise errors[0]
 
-    def _build_one(self, uid: str) -> None:
+    def _build_one(self, uid: str) -> list[OSError]:
+        """Build for a study; return the error for which it was put off, if that may be of others, too."""
         begun = self.now()
         try:
             with about(destination=self.name, study=uid):
@@ -148,10 +151,12 @@ class Deliverer:
             self._cannot_read(uid, error)
         except OSError as error:
             self._put_off(uid, begun, error)
+            return [] if isinstance(error, LockedError) else [error]
         except Exception as error:  # the edge: whatever one study does to an encoder
             self._cannot_build(uid, error)
         else:
             self._count_built(uid, begun, built)
+        return []
 
     def _count_built(self, uid: str, begun: float, built: BuildResult) -> None:
         if built is BuildResult.UNREAD:
@@ -215,6 +220,7 @@ class Deliverer:
         self.metrics.waiting.labels(self.name).set(len(self.outbox.waiting(self.name)))
         self.metrics.oldest.labels(self.name).set(self.outbox.oldest(self.name))
         self.metrics.dead.labels(self.name).set(self.outbox.dead.count(self.name))
+        self.metrics.without_images.labels(self.name).set(self._unread.told)
         self.metrics.switched_off.labels(self.name).set(self.outbox.disabled(self.name))
 
 

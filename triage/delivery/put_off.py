@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 _FIRST_S = 30.0
-_SHARE = 10.0  # the pause grows to this part of the time for which it has failed
+_SHARE = 30.0  # the pause grows to this part of the time for which it has failed
 
 
 @dataclass(frozen=True)

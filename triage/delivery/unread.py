@@ -82,12 +82,14 @@ class UnreadNotes:
 class UnreadTurns:
     """The turns of a destination's studies of which none could be built: when one is tried again or marked anew.
 
-    For one thread. Times are POSIX seconds by this host's clock.
+    For one thread. Times are POSIX seconds by this host's clock. ``told``: the studies that the destination was told of
+    without images, at the last look.
     """
 
     notes: UnreadNotes
     outbox: Outbox
     longest_s: float
+    told: int = field(default=0, init=False)
     _put_off: PutOff = field(init=False)
     _look_at: float = float("-inf")
     _noted: frozenset[str] = frozenset()
@@ -135,26 +137,27 @@ class UnreadTurns:
             return
         self._look_at = now + _LOOK_S
         studies = self.notes.studies()
-        self._noted = frozenset(studies)
+        self._noted, self.told = frozenset(studies), len(set(studies).difference(marked))
         self._put_off.keep_only(marked)
         behind = [uid for uid in studies if uid > self._after]
         turn = (*behind, *studies[: len(studies) - len(behind)])
         begun = time.monotonic()
         for uid in islice((each for each in turn if each not in marked), _AT_ONCE):
             self._after = uid
-            self._look_at_one(uid)
+            self.told -= self._is_forgotten(uid)
             if time.monotonic() - begun > _SLOW_S:
                 return  # the next one has its turn with the next look
 
-    def _look_at_one(self, study_instance_uid: str) -> None:
-        """Mark a study anew if it can be read, and forget its note; nothing if it cannot."""
+    def _is_forgotten(self, study_instance_uid: str) -> bool:
+        """Mark a study anew if it can be read, and forget its note; return False if it cannot."""
         spool, uid = self.notes.spool, study_instance_uid
         if self.notes.is_told_without(uid):
             try:
                 found = read_whole_study(spool, uid)
             except (OSError, ValueError, KeyError, TypeError):
-                return
+                return False
             if found is not None:
                 with spool.study_lock(uid):
                     self.outbox.mark(uid, self.notes.destination)
         self.notes.forget(uid)
+        return True

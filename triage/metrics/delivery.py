@@ -33,5 +33,10 @@ class DeliveryMetrics(ProcessMetrics, CertificateMetrics):
         "destination",
     )
     dead = gauge("delivery_dead_letters", "Messages that were given up and wait for a person.", "destination")
+    without_images = gauge(
+        "deliveries_without_images",
+        "Studies of which a destination was told without images that could not be read, and that cannot be read yet.",
+        "destination",
+    )
     up = gauge("destination_up", "Whether the last attempt reached the destination.", "destination")
     switched_off = gauge("destination_switched_off", "Whether a person has switched it off.", "destination")

@@ -33,11 +33,11 @@ def test_a_dead_letter_that_is_requeued_while_a_newer_result_is_built(
     clock, threads = Clock(), list[Any]()
     build, put = Deliverer._build_one, Outbox.put
 
-    def build_later(self: Any, uid: str, *others: Any) -> None:
+    def build_later(self: Any, uid: str, *others: Any) -> Any:
         if not threads:
             threads.append(result.requeue_elsewhere())
             threads[0].join()
-        build(self, uid, *others)
+        return build(self, uid, *others)
 
     def put_later(self: Outbox, *of_message: Any) -> None:
         threads.append(result.requeue_elsewhere())
