@@ -17,7 +17,7 @@ from tests.acceptance.hosts.costs import Watched, judge_costs
 from tests.acceptance.hosts.events import drawn
 from tests.acceptance.hosts.objects import studies
 from tests.acceptance.hosts.pacs import Pacs
-from tests.acceptance.hosts.trial import CLOCKS, Happened, Trial, new_pacs, new_ris, new_trial, running
+from tests.acceptance.hosts.trial import CLOCKS, Happened, Trial, new_ris, new_trial, running
 from tests.acceptance.hosts.watches import LeaderWatch
 from tests.support.wait import wait_for
 
@@ -30,7 +30,7 @@ _AT_LEAST_S = 8.0
 def main() -> int:
     """Run a trial. The status is 0 if nothing was lost, doubled, changed or wrongly tagged, and no defect logged."""
     arguments = _parser().parse_args()
-    trial, verdict = new_trial(arguments.prefix, arguments.work, arguments.weed), Verdict()
+    trial, verdict = new_trial(arguments.prefix, arguments.work, arguments.weed, arguments.seed), Verdict()
     print(f"SEED={arguments.seed} STUDIES={arguments.studies}", flush=True)  # noqa: T201
     try:
         _run(trial, arguments, verdict)
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--studies", type=int, default=2000)
     parser.add_argument("--events", type=int, default=0, help="0: by the number of studies")
-    parser.add_argument("--of", default="", help="words of the events that happen alone, to look into one kind")
+    parser.add_argument("--of", default="", help="words of the events that happen alone, with | between")
     parser.add_argument("--out", type=Path, default=Path("var/hosts.json"))
     return parser
 
@@ -62,7 +62,7 @@ def _run(trial: Trial, arguments: argparse.Namespace, verdict: Verdict) -> None:
     outgoing = [each for study in studies(arguments.seed, arguments.studies) for each in study]
     count = arguments.events or max(2, arguments.studies // _STUDIES_AN_EVENT)
     events = drawn(arguments.seed, count, arguments.of)
-    pacs = new_pacs(trial, arguments.seed)
+    pacs = trial.pacs
     pacs.every_s = sum(max(each.seconds, _AT_LEAST_S) for each in events) / len(outgoing)
     with running(trial) as results:
         said = expected(trial, arguments.work)
@@ -72,7 +72,7 @@ def _run(trial: Trial, arguments: argparse.Namespace, verdict: Verdict) -> None:
             each.start()
         try:
             pacs.start(outgoing, _SENDERS)
-            happened = list(trial.happen(events, pacs, len(outgoing)))
+            happened = list(trial.happen(events, len(outgoing)))
             wait_for(lambda: pacs.is_done, "every object to be acknowledged", 1200.0)
             pacs.end()
             verdict.figures |= _figures(pacs, happened, begun, trial)

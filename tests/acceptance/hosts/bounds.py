@@ -11,8 +11,12 @@ from triage.settings.sections.redis import RedisSettings
 from triage.settings.sections.store import StoreSettings
 
 DATABASE, BUCKET, REDIS = "PostgreSQL", "the bucket", "Redis"
-NEEDS = {"sweep": {DATABASE, REDIS}, "deliver": {DATABASE, BUCKET}, "reports": {DATABASE}}
-"""The engines without which no process of a role can lead and work."""
+NEEDS = {"sweep": {DATABASE, REDIS}, "deliver": {DATABASE, BUCKET}, "reports": {DATABASE, BUCKET}}
+"""The engines without which no process of a role can lead and work.
+
+That of `reports` reads the images of a study to compare them with a report that came before it. The list of a store in
+PostgreSQL is a table, so it needs no Redis.
+"""
 TO_STORE = {DATABASE, BUCKET}
 """The engines without which every C-STORE is refused."""
 
@@ -35,7 +39,10 @@ PROBE_S = 2.0 + 5.0 + 1.0
 NOTICE_S = 2 * (1.0 + 3.0)
 """Seconds until the balancer has seen it: two checks, one a second, of which each may take three."""
 LEFT_S = PROBE_S + NOTICE_S
-"""The longest time until the balancer leaves a listener that has lost its way to an engine."""
+"""The longest time until the balancer leaves a listener that has lost its way to an engine.
+
+A worker that has lost Redis is asked as often, and by the same kind of probe.
+"""
 BACK_S = 10.0 + PostgresSettings().statement_timeout_s + 5.0 + NOTICE_S
 """The longest time until it has it again: a connection, a statement and its answer that still wait, and its checks."""
 SILENCE_S = PATIENCE_S + LEFT_S
@@ -139,16 +146,15 @@ def sent_without_cause(sendings: Mapping[str, Sequence[float]], causes: Sequence
 def not_left(cut: WayCut, looks: Sequence[Look], name: str, others: Collection[str]) -> list[str]:
     """Return in words what did not hold while one host had lost its way to an engine, and after it.
 
-    ``name``, its listener, takes no work, soon and as long as that lasts; one of ``others`` does at each look; and it
-    does again by itself. A listener needs no Redis, and no balancer has to leave a worker: of ``name``, a worker, the
-    first is not asked there.
+    ``name``, its listener, or its worker where it is Redis, takes no work, soon and as long as that lasts; one of
+    ``others`` does at each look; and it does again by itself.
     """
     words = f"while host {cut.host} had lost its way to {cut.engine}"
     during = [each for each in looks if cut.since <= each.at <= cut.until]
     late = [each for each in during if each.at > cut.since + LEFT_S]
     after = [each for each in looks if each.at > cut.until]
     faults = []
-    if not late or (cut.engine != REDIS and any(each.takes[name] for each in late)):
+    if not late or any(each.takes[name] for each in late):
         faults.append(f"{words}, {name} was not left for as long as that lasted, from {LEFT_S:.0f} s on")
     if alone := [each for each in during if not any(each.takes[other] for other in others)]:
         faults.append(f"{words}, no other one took work at {alone[0].at:.0f} s")

@@ -13,13 +13,15 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from tests.acceptance.hosts.answers import Studies, contents_are_one, patients_are_right, received_by
 from tests.acceptance.hosts.bounds import more_than_decided, undocumented
+from tests.acceptance.hosts.corrections import counting
 from tests.acceptance.hosts.engines import BUCKET, DATABASE, POSTGRES, ROLE, ROLE_PASSWORD
 from tests.acceptance.hosts.objects import LATERAL, NO_AGE, Outgoing, file_of, kinds
 from tests.acceptance.hosts.pacs import Pacs, Results
 from tests.acceptance.hosts.removed import left_in_bucket, left_in_rows, rows_by_table
 from tests.acceptance.hosts.ris import READ_AFTER_S, Ris
-from tests.acceptance.hosts.service import RETENTION_S, UNITS
+from tests.acceptance.hosts.service import PAGES, RETENTION_S
 from tests.acceptance.hosts.trial import CLOCKS, Trial
 from tests.support.dicom_peer import data_set_of
 from tests.support.s3_peer import ACCESS_KEY, SECRET_KEY
@@ -37,7 +39,6 @@ _GONE_S = READ_AFTER_S + RETENTION_S + _REMOVED_S
 ALTERED = re.compile("not those that were received|other bytes arrived than the store says it keeps")
 
 
-Studies = dict[str, list[Outgoing]]
 Said = dict[str, dict[str, Any]]
 
 
@@ -121,16 +122,20 @@ def judge(
             wait_until_quiet(store, results, set(of_study), verdict)
         verdict.held(_read_and_removed, store, ris, gone)
         verdict.held(_nothing_is_left, trial, gone)
-        for check in (_kept, _assessed, _decided, _bucket_agrees):
+        for check in (_kept, _assessed, _bucket_agrees):
             verdict.held(check, trial, store, kept, said)
+        counted = {study: counting(objects, received_by(trial), said) for study, objects in kept.items()}
+        verdict.held(_decided, trial, store, counted, said)
         verdict.held(_timed, trial, store, pacs)
-        verdict.held(_told_as_often_as_decided, store, results, kept)
+        once = {study: objects for study, objects in kept.items() if study not in trial.returned}
+        verdict.held(_told_as_often_as_decided, store, results, once)
     finally:
         store.close()
-    for name, words in UNITS.items():
-        if {"up", "web"} & set(words):
-            verdict.held(_listed, trial, name, kept)
-    verdict.held(_delivered, results, of_study, said)
+    for name in PAGES:
+        verdict.held(_listed, trial, name, kept)
+    verdict.held(_delivered, results, gone | counted, said, trial.returned)
+    verdict.held(patients_are_right, trial, kept)
+    verdict.held(contents_are_one, trial, kept)
     verdict.expect(not pacs.surprises, f"answers that are none: {pacs.surprises[:3]}")
     other = undocumented(pacs.refusals)
     verdict.expect(not other, f"the PACS was answered {other}, which no object of the trial is to be")
@@ -219,11 +224,12 @@ def _assessed(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verd
     """Each image has one assessment, which is what the models say of its drawing: of these very pixels."""
     several, differing, hidden = [], [], []
     for study, objects in of_study.items():
-        found = {each["sop_instance_uid"]: each for each in store.assessments(study)}
+        found = {(each["sop_instance_uid"], each["content_digest"]): each for each in store.assessments(study)}
         if len(found) != len(store.assessments(study)) or len(found) != len(objects):
             several.append(study)
         for each in objects:
-            got, right = found.get(each.instance.sop_instance_uid, {}), said[each.kind]
+            content = (each.instance.sop_instance_uid, each.instance.content_digest)
+            got, right = found.get(content, {}), said[each.kind]
             if (got.get("tag"), got.get("probability")) != (right["tag"], right["probability"]):
                 differing.append((study, each.kind, got.get("tag"), got.get("probability")))
             if each.kind in (NO_AGE, LATERAL) and got.get("tag") != "NOT_ASSESSED":
@@ -254,9 +260,9 @@ def _decided(_: Trial, store: ClusterStore, of_study: Studies, said: Said, verdi
 
 
 def _right_tag(objects: list[Outgoing], said: Said) -> str:
-    """The tag of a study: that of its assessed image, of which it has one at most."""
-    assessed = {said[each.kind]["tag"] for each in objects} - {"NOT_ASSESSED"}
-    return str(assessed.pop()) if assessed else "NOT_ASSESSED"
+    """The tag of a study: that of its assessed image, of which it has one at most, or an abnormal one with another."""
+    assessed = {str(said[each.kind]["tag"]) for each in objects} - {"NOT_ASSESSED"}
+    return min(assessed, default="NOT_ASSESSED")  # ABNORMAL before NORMAL
 
 
 def _timed(trial: Trial, store: ClusterStore, pacs: Pacs, verdict: Verdict) -> None:
@@ -264,7 +270,10 @@ def _timed(trial: Trial, store: ClusterStore, pacs: Pacs, verdict: Verdict) -> N
     odd, farthest = [], max(CLOCKS.values())
     for instance, each in pacs.acknowledged.items():
         for record in store.assessments(instance.study_instance_uid):
-            if record["sop_instance_uid"] == instance.sop_instance_uid:
+            if (
+                record["sop_instance_uid"] == instance.sop_instance_uid
+                and record["content_digest"] == instance.content_digest
+            ):
                 received = float(record["received_at"])
                 if not trial.began_at <= received <= each.moment + farthest + 1:
                     odd.append((instance.sop_instance_uid, received - each.moment))
@@ -283,7 +292,8 @@ def _bucket_agrees(trial: Trial, store: ClusterStore, of_study: Studies, __: Sai
     verdict.expect(len(rows) == len(set(rows)), "two rows have one key")
     verdict.expect(not missing, f"{len(missing)} rows name a key that the bucket lacks")
     verdict.expect(not stray, f"{len(stray)} keys of the bucket are known to no table: {sorted(stray)[:3]}")
-    doubled = run("SELECT study_uid, sop_uid, count(*) FROM object GROUP BY 1, 2 HAVING count(*) > 1", DATABASE)
+    content = "SELECT study_uid, sop_uid, digest, count(*) FROM object GROUP BY 1, 2, 3 HAVING count(*) > 1"
+    doubled = run(content, DATABASE)
     verdict.expect(not doubled, f"{len(doubled)} objects are in the store twice")
 
 
@@ -298,9 +308,12 @@ def _listed(trial: Trial, name: str, of_study: Studies, verdict: Verdict) -> Non
     verdict.expect(not more, f"host {name} lists {len(more)} studies that were not acknowledged")
 
 
-def _delivered(results: Results, of_study: Studies, said: Said, verdict: Verdict) -> None:
-    """Each study's result went out, the last of it as it stands, and whatever went out again had the same bytes."""
-    differing = results.differing()
+def _delivered(results: Results, of_study: Studies, said: Said, returned: set[str], verdict: Verdict) -> None:
+    """Each study's result went out, the last of it as it stands, and whatever went out again had the same bytes.
+
+    ``returned``: studies that came again after they had been removed. The same facts have the same name, at a new time.
+    """
+    differing = sorted(set(results.differing()) - results.names_of(returned))
     verdict.figures |= {
         "reports": len(results.reports),
         "messages": len(results.messages),

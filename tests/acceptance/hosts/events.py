@@ -10,36 +10,21 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import zip_longest
-from typing import Protocol
 
 from tests.acceptance.hosts import engines
 from tests.acceptance.hosts.bounds import BACK_S, BUCKET, DATABASE, LEFT_S, REDIS, UNABLE_S, WayCut
-from tests.acceptance.hosts.engines import ROLE, ROLE_PASSWORD, Balancer, Bucket, Database, Lists
+from tests.acceptance.hosts.engines import ROLE, ROLE_PASSWORD, Database
 from tests.acceptance.hosts.faulty_bucket import MODES
-from tests.acceptance.hosts.network import Host
-from tests.acceptance.hosts.service import Service
-from tests.acceptance.hosts.units import Units
-from tests.acceptance.hosts.watches import WorkWatch, listener, worker
+from tests.acceptance.hosts.object_events import alter_headers, come_again, two_contents
+from tests.acceptance.hosts.site import Site
+from tests.acceptance.hosts.standstill import standing_still
+from tests.acceptance.hosts.watches import listener, worker
 from tests.support.wait import wait_for
 from triage.spool.cluster.address import DatabaseAddress
 from triage.spool.cluster.connection import Connection
 
 _WHILE_S = (5.0, 30.0)
 """Seconds that a fault lasts, drawn between the two."""
-
-
-class Site(Protocol):
-    """What events act on."""
-
-    hosts: dict[str, Host]
-    units: Units
-    database: Database
-    lists: Lists
-    bucket: Bucket
-    balancers: dict[str, Balancer]
-    work: WorkWatch
-    service: Service
-    way_cuts: list[WayCut]
 
 
 def _none(_: Site) -> set[str]:
@@ -62,10 +47,13 @@ class Event:
 def drawn(seed: int, count: int, of: str = "") -> list[Event]:
     """Return ``count`` events in an order of the seed's. All kinds come once before one comes again.
 
-    ``of``: only those with these words in their name, to look into one kind.
+    ``of``: only those with these words in their name, to look into one kind; or with others, after a ``|``.
     """
-    chance = random.Random(seed)
-    kills, others = ([each for each in kind if of in each.name] for kind in (_kills(), _others(chance)))
+    chance, words = random.Random(seed), of.split("|")
+    named = [
+        [each for each in kind if any(word in each.name for word in words)] for kind in (_kills(), _others(chance))
+    ]
+    kills, others = named
     assert kills or others, f"no event has {of!r} in its name"
     order: list[Event] = []
     while len(order) < count:
@@ -96,6 +84,12 @@ def _others(chance: random.Random) -> list[Event]:
         Event("no session left in PostgreSQL", _no_session, _takes(DATABASE)),
         Event("PostgreSQL read-only", _read_only, _takes(DATABASE)),
         Event("the database's disk full", _full_disk, _takes(DATABASE)),
+        Event("PostgreSQL stands still", _stand_still(_of_postgres), _takes(DATABASE)),
+        Event("Redis stands still", _stand_still(_of_redis), _takes(REDIS)),
+        Event("SeaweedFS stands still", _stand_still(_of_bucket), _takes(BUCKET)),
+        Event("headers altered in the bucket", alter_headers),
+        Event("two contents under one UID to two hosts at once", two_contents(chance.randrange(1 << 30))),
+        Event("a study that was removed comes again", come_again),
     ]
 
 
@@ -278,3 +272,28 @@ def _full_disk(site: Site, seconds: float) -> None:
     if not server.runs:
         server.stop()
         _started(server.start)
+
+
+def _of_postgres(site: Site) -> int:
+    return site.database.server.pid
+
+
+def _of_redis(site: Site) -> int:
+    name = wait_for(site.lists.primary, "the Sentinels to agree", 60.0)
+    process = site.units.all[f"{name}/redis"].process
+    assert process is not None
+    return process.pid
+
+
+def _of_bucket(site: Site) -> int:
+    return site.bucket.server.process_id
+
+
+def _stand_still(process_of: Callable[[Site], int]) -> Callable[[Site, float], None]:
+    """An engine accepts connections, and says nothing, as one whose disk does not answer."""
+
+    def act(site: Site, seconds: float) -> None:
+        with standing_still(process_of(site)):
+            time.sleep(seconds)
+
+    return act

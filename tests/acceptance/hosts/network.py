@@ -66,9 +66,9 @@ class Host:
         finally:
             subprocess.run([*self.inside(), "iptables", "-w", "-D", *rule], check=True, timeout=30)
 
-    def asked(self, port: int, path: str, timeout_s: float = 30.0) -> tuple[int, str]:
-        """Status and body of a page that it shows on its loopback; 0 where nothing answers."""
-        return self._from_there(lambda: _fetched(f"http://127.0.0.1:{port}{path}", timeout_s))
+    def asked(self, port: int, path: str, timeout_s: float = 30.0, content: bytes | None = None) -> tuple[int, str]:
+        """Status and body of a page that it shows on its loopback; 0 where nothing answers. ``content`` is JSON."""
+        return self._from_there(lambda: _fetched(f"http://127.0.0.1:{port}{path}", timeout_s, content))
 
     def _from_there(self, act: Callable[[], T]) -> T:
         """Do something in a thread of its own that is in this host's network."""
@@ -97,18 +97,19 @@ def _enter(namespace: str) -> None:
             raise OSError(number, os.strerror(number), namespace)
 
 
-def _fetched(url: str, timeout_s: float) -> tuple[int, str]:
+def _fetched(url: str, timeout_s: float, content: bytes | None = None) -> tuple[int, str]:
+    asked = urllib.request.Request(url, content, {"Content-Type": "application/json"} if content is not None else {})
     try:
-        with _opened(url, timeout_s) as answer:
+        with _opened(asked, timeout_s) as answer:
             return int(answer.status), answer.read().decode()
     except (OSError, http.client.HTTPException):
         return 0, ""
 
 
-def _opened(url: str, timeout_s: float) -> Any:
+def _opened(asked: urllib.request.Request, timeout_s: float) -> Any:
     """The answer, whatever its status is: its body may be cut off too."""
     try:
-        return urllib.request.urlopen(url, timeout=timeout_s)
+        return urllib.request.urlopen(asked, timeout=timeout_s)
     except urllib.error.HTTPError as error:
         return error
 

@@ -7,9 +7,9 @@ import re
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -18,6 +18,7 @@ from tests.acceptance.hosts.bounds import PATIENCE_S, Period, periods_between
 from tests.acceptance.hosts.objects import Outgoing
 from tests.support.dicom_peer import DX, RawPeer, response_status
 from tests.support.mllp_listener import acknowledging, control_id_of, mllp_listener
+from tests.support.proxy_headers import header
 from tests.support.receivers import store_scp
 from triage.spool.instance import ReceivedInstance
 
@@ -70,13 +71,31 @@ class Pacs(Background):
             try:
                 self._associate(left)
             except (OSError, AssertionError) as error:
-                self._refused(type(error).__name__ if isinstance(error, OSError) else str(error))
+                self._refused(_words(error))
             except Exception as error:  # an answer that is none of DICOM's: a fault to report
                 self.surprises.append(repr(error))
             if left:
                 with self.lock:
                     self.waiting.extend(left)
                 self.stop.wait(_PAUSE_S)
+
+    def send_to(self, address: str, sent: Outgoing) -> bool:
+        """Send an object to one listener, past the balancer and as the balancer does; whether it was acknowledged."""
+        statuses = []
+        try:
+            with RawPeer(self.port, address) as peer:
+                peer.socket.sendall(header(self.address))
+                for each, status in self._answers(peer, deque([sent])):
+                    self._noted(each, status)
+                    statuses.append(status)
+        except (OSError, AssertionError) as error:
+            self._refused(_words(error))
+        return statuses == [0]
+
+    def comes_again(self, sent: Outgoing) -> None:
+        """Note an object that was acknowledged anew, after its study had been removed: no one reads it any more."""
+        with self.lock:
+            self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), replace(sent, is_read=False))
 
     def _taken(self) -> list[Outgoing]:
         with self.lock:
@@ -86,21 +105,27 @@ class Pacs(Background):
     def _associate(self, left: deque[Outgoing]) -> None:
         """Send what is left, and take off it what is acknowledged."""
         with RawPeer(self.port, self.address) as peer:
-            peer.socket.settimeout(PATIENCE_S)
-            kind, body = peer.associate(calling="PACS")
-            assert kind == 0x02, f"association rejected {tuple(body[1:4])}" if kind == 0x03 else "association closed"
-            for _ in range(len(left)):
-                self._keep_pace()
-                sent = left[0]
-                self.tries += 1
-                peer.send_store(DX, sent.instance.sop_instance_uid, sent.data_set)
-                kind, body = peer.receive()
-                assert kind == 0x04, "aborted" if kind == 0x07 else "closed"
-                status = response_status(body[6:])
-                left.popleft()
+            for sent, status in self._answers(peer, left, self._keep_pace):
                 self._answered(sent, status)
-            peer.send_pdu(0x05, bytes(4))
-            peer.receive()
+
+    def _answers(
+        self, peer: RawPeer, left: deque[Outgoing], pace: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[Outgoing, int]]:
+        """Send what is left over one association, and yield each object with the status that it got."""
+        peer.socket.settimeout(PATIENCE_S)
+        kind, body = peer.associate(calling="PACS")
+        assert kind == 0x02, f"association rejected {tuple(body[1:4])}" if kind == 0x03 else "association closed"
+        for _ in range(len(left)):
+            pace()
+            sent = left[0]
+            self.tries += 1
+            peer.send_store(DX, sent.instance.sop_instance_uid, sent.data_set)
+            kind, body = peer.receive()
+            assert kind == 0x04, "aborted" if kind == 0x07 else "closed"
+            status = response_status(body[6:])
+            yield left.popleft(), status
+        peer.send_pdu(0x05, bytes(4))
+        peer.receive()
 
     def _keep_pace(self) -> None:
         """Wait until the next object is due. What a fault held up is not caught up with in a rush."""
@@ -111,16 +136,22 @@ class Pacs(Background):
         self.stop.wait(mine - now)
 
     def _answered(self, sent: Outgoing, status: int) -> None:
+        is_new = self._noted(sent, status)
+        with self.lock:
+            # One that came after its study was removed would be a new study.
+            if status or (is_new and self.chance.random() < _AGAIN and not sent.is_read):
+                self.waiting.append(sent)
+
+    def _noted(self, sent: Outgoing, status: int) -> bool:
+        """Note an answer, and return whether it is the first acknowledgement of this object."""
         if status:
             self._refused(f"0x{status:04X}")
+            return False
         with self.lock:
-            if not status and sent.instance not in self.acknowledged:
+            is_new = sent.instance not in self.acknowledged
+            if is_new:
                 self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), sent)
-                # One that came after its study was removed would be a new study.
-                if self.chance.random() < _AGAIN and not sent.is_read:
-                    self.waiting.append(sent)
-            elif status:
-                self.waiting.append(sent)
+            return is_new
 
     def _refused(self, why: str) -> None:
         with self.lock:
@@ -189,9 +220,18 @@ class Results:
                 found |= dict.fromkeys(_studies_of(body), tag[1])
         return found
 
+    def names_of(self, studies: Collection[str]) -> set[str]:
+        """The reports and messages of some studies."""
+        told = (self.studies_of_reports, self.studies_of_messages)
+        return {name for each in told for study in studies for name in each.get(study, ())}
+
     def differing(self) -> list[str]:
         """What was delivered with different bytes under one name."""
         return [name for each in (self.reports, self.messages) for name, digests in each.items() if len(digests) > 1]
+
+
+def _words(error: Exception) -> str:
+    return type(error).__name__ if isinstance(error, OSError) else str(error)
 
 
 def _studies_of(message: bytes) -> set[str]:

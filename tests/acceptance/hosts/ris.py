@@ -18,6 +18,7 @@ READ_AFTER_S = 65.0
 """Seconds after what a study's last message said: a host's clock may say that its image came later than it did."""
 _ANOTHER = "ANOTHER-PATIENT"
 _SILENT_S = 30.0
+_REMEMBERED = "remembered, in case it comes"
 _READ = ("read", "noted before")
 """The ends of what is answered to a report after which its study is off the list."""
 
@@ -35,6 +36,8 @@ class Ris(Background):
     patients: Mapping[str, str]
     confused: set[str]
     send: Callable[[str], tuple[str, str]]
+    early: set[str] = field(default_factory=set)
+    """Those of ``patients`` that are reported at once, before they come."""
     read_at: dict[str, float] = field(default_factory=dict)
     refused: set[str] = field(default_factory=set)
     """Studies of ``confused`` whose report was answered as it has to be."""
@@ -47,9 +50,10 @@ class Ris(Background):
 
     @property
     def left(self) -> list[str]:
-        """The studies whose last message was not followed by a report that was taken."""
-        unread = [study for study in self.patients if self.read_at.get(study, 0.0) <= self.told_at.get(study, 0.0)]
-        return unread + sorted(self.confused - self.refused)
+        """The studies whose last message was not followed by a report that was taken; early ones until one was."""
+        late = self.patients.keys() - self.early
+        unread = [study for study in late if self.read_at.get(study, 0.0) <= self.told_at.get(study, 0.0)]
+        return sorted(self.early - self.read_at.keys()) + unread + sorted(self.confused - self.refused)
 
     def _round_now(self) -> None:
         self.round(time.time())
@@ -58,7 +62,7 @@ class Ris(Background):
         """Send what is due, one after the other. What was not answered is sent again in the next round."""
         told = dict(self.told_at)
         for study in self.left:
-            if study in told and now >= told[study] + READ_AFTER_S:
+            if study in self.early or (study in told and now >= told[study] + READ_AFTER_S):
                 try:
                     self._report(study, now)
                 except OSError as error:
@@ -82,7 +86,7 @@ class Ris(Background):
             as_it_has_to = code == "AE"
         else:
             self.read_at[study] = now
-            as_it_has_to = code == "AA" and text.endswith(_READ)
+            as_it_has_to = code == "AA" and text.endswith((*_READ, _REMEMBERED) if study in self.early else _READ)
         if not as_it_has_to:
             self.surprises.append(f"{study}: {code} {text}")
 

@@ -28,6 +28,8 @@ LISTEN, WORK, SWEEP, DELIVER, REPORTS, WEB = 9110, 9130, 9150, 9170, 9190, 8080
 PORTS = {"listen": LISTEN, "work": WORK, "sweep": SWEEP, "deliver": DELIVER, "reports": REPORTS}
 UNITS = {"a": ("up",), "b": ("up",), "c": ("listen", "work", "sweep", "deliver", "reports")}
 """What runs on each host: on one of them its processes are units of their own, and no page."""
+PAGES = tuple(name for name, words in UNITS.items() if {"up", "web"} & set(words))
+"""The hosts that have a page."""
 LEADERS = ("sweep", "deliver", "reports")
 """The processes of which one works, or does a part of the work, among all hosts."""
 RETENTION_S = 45.0
@@ -139,6 +141,18 @@ class Service:
             if not page["next_cursor"]:
                 return found
             cursor = f"&cursor={page['next_cursor']}"
+
+    def listed_patients(self, host: Host) -> dict[str, str]:
+        """Of each study that the page of a host lists its Patient ID; of none while the page cannot be asked."""
+        found: dict[str, str] = {}
+        query: dict[str, object] = {"show": "unread", "limit": 200}
+        while True:
+            status, body = host.asked(WEB, "/api/list", content=json.dumps(query).encode())
+            page = json.loads(body) if status == 200 else {"entries": [], "next_cursor": None}
+            found |= {each["study_instance_uid"]: each["patient_id"] for each in page["entries"]}
+            if not page["next_cursor"]:
+                return found
+            query["cursor"] = page["next_cursor"]
 
 
 def environment() -> dict[str, str]:

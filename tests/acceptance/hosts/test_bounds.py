@@ -132,10 +132,12 @@ def test_what_did_not_hold_while_a_way_was_cut_is_told(looks: list[Look], words:
     assert any(words in fault for fault in _faults(looks))
 
 
-def test_a_worker_without_redis_has_to_come_back_and_others_to_work() -> None:
+def test_a_worker_without_redis_says_so_and_comes_back_and_others_work() -> None:
     cut = WayCut("a", REDIS, 100.0, 140.0)
     names = ("a/listen", ["b/listen", "c/listen"])
-    assert not_left(cut, _looks(left=300.0), *names) == []
+    assert not_left(cut, _looks(), *names) == []
+    (fault,) = not_left(cut, _looks(left=300.0), *names)
+    assert "a/listen was not left" in fault
     assert len(not_left(cut, _looks(others=False, back=142 + BACK_S), *names)) == 2
 
 

@@ -26,11 +26,11 @@ def _objects(study: str = STUDY, *, is_read: bool = False) -> list[Outgoing]:
     return [Outgoing(ReceivedInstance(study, "2.25.9", "ab" * 32), "0", b"", "PHANTOM-0", is_read)]
 
 
-def _delivered(*messages: bytes) -> list[str]:
+def _delivered(*messages: bytes, returned: frozenset[str] = frozenset()) -> list[str]:
     results, verdict = Results(), Verdict()
     for each in messages:
         results.message(each)
-    checks._delivered(results, {STUDY: _objects()}, SAID, verdict)
+    checks._delivered(results, {STUDY: _objects()}, SAID, returned, verdict)
     return verdict.faults
 
 
@@ -45,6 +45,11 @@ def test_other_bytes_under_one_name_an_old_result_last_and_none_are_told() -> No
     (fault,) = _delivered(_message("1"), _message("2", "ABNORMAL"))
     assert "another tag than they have" in fault
     assert any("no HL7 message" in each for each in _delivered())
+
+
+def test_a_study_that_came_again_is_told_at_a_new_time_under_the_same_name() -> None:
+    assert _delivered(_message("1"), _message("1", more=" "), returned=frozenset({STUDY})) == []
+    assert _delivered(_message("1"), _message("1", more=" "), returned=frozenset({OTHER}))
 
 
 def test_a_result_of_another_patient_or_of_none_is_told() -> None:

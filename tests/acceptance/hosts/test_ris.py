@@ -51,6 +51,21 @@ def test_what_is_not_taken_now_is_sent_again() -> None:
     assert not ris.left and ris.answers == {"AR": 1, "AA": 1}
 
 
+def test_a_report_may_come_before_its_study_and_is_sent_once() -> None:
+    service = _Service(("AR", "send it again"), ("AA", "of no study that is here yet: remembered, in case it comes"))
+    ris = _ris(service, READ)
+    ris.told_at, ris.early = {}, {READ}
+    ris.round(10.0)
+    assert ris.left == [READ]
+    ris.round(11.0)
+    assert not ris.left and not ris.surprises
+    ris.told_at = {READ: 1000.0}
+    assert not ris.left  # it is of a study that came since
+    late = _ris(_Service(("AA", "of no study that is here yet: remembered, in case it comes")), READ)
+    late.round(2000.0)
+    assert len(late.surprises) == 1
+
+
 def test_a_connection_that_breaks_is_no_answer() -> None:
     def broken(_: str) -> tuple[str, str]:
         raise ConnectionResetError

@@ -9,6 +9,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.acceptance.hosts.altered import Alteration
 from tests.acceptance.hosts.bounds import Outage, WayCut
 from tests.acceptance.hosts.engines import (
     Balancer,
@@ -68,8 +69,14 @@ class Trial:
     service: Service
     outside: Host
     work: WorkWatch
+    pacs: Pacs
     outages: list[Outage] = field(default_factory=list)
     way_cuts: list[WayCut] = field(default_factory=list)
+    altered: list[Alteration] = field(default_factory=list)
+    shown_wrongly: list[str] = field(default_factory=list)
+    """Studies that a page showed with another patient."""
+    returned: set[str] = field(default_factory=set)
+    """Studies that came again after they had been removed."""
     began: float = field(default_factory=time.monotonic)
     began_at: float = field(default_factory=time.time)
 
@@ -116,15 +123,17 @@ class Trial:
             "out/haproxy", [str(HAPROXY), "-db", "-f", str(configuration)], self.outside.folder / "log", environment()
         )
 
-    def happen(self, events: list[Event], pacs: Pacs, total: int) -> Iterator[Happened]:
+    def happen(self, events: list[Event], total: int) -> Iterator[Happened]:
         """Have the events happen, spread over the acknowledgements of ``total`` objects; what each did."""
+        pacs = self.pacs
         for number, event in enumerate(events):
             due = total * (number + 0.5) / len(events)
             wait_for(lambda due=due: len(pacs.acknowledged) >= due or pacs.is_done, "objects to be stored", 900.0)
             wait_until_whole(self.database, self.lists)
-            yield self._happens(event, pacs)
+            yield self._happens(event)
 
-    def _happens(self, event: Event, pacs: Pacs) -> Happened:
+    def _happens(self, event: Event) -> Happened:
+        pacs = self.pacs
         begun, refused, stored = time.monotonic(), sum(pacs.refusals.values()), len(pacs.acknowledged)
         away = frozenset(event.takes_away(self))
         print(f"{begun - self.began:7.1f} s  {event.name} ({event.seconds:g} s)", flush=True)  # noqa: T201
@@ -155,7 +164,7 @@ class Trial:
 _OF_THE_SERVICE = {word for words in UNITS.values() for word in words}
 
 
-def new_trial(prefix: str, work: Path, weed: str) -> Trial:
+def new_trial(prefix: str, work: Path, weed: str, seed: int) -> Trial:
     """Put the three hosts together; nothing is started yet."""
     hosts = {name: Host(name, ADDRESSES[name], prefix, work / name, CLOCKS[name]) for name in ADDRESSES}
     outside = Host("out", Outside("10.0.0.5").address, prefix, work / "out")
@@ -172,7 +181,8 @@ def new_trial(prefix: str, work: Path, weed: str) -> Trial:
     }
     units = Units()
     bucket, work = Bucket(hosts["c"], weed), WorkWatch(service, outside.folder / "haproxy.sock")
-    return Trial(hosts, units, database, Lists(hosts, units), bucket, balancers, service, outside, work)
+    pacs = Pacs(service.outside.address, service.outside.balancer, random.Random(seed))
+    return Trial(hosts, units, database, Lists(hosts, units), bucket, balancers, service, outside, work, pacs)
 
 
 @contextmanager
@@ -186,14 +196,10 @@ def running(trial: Trial) -> Iterator[Results]:
         yield results
 
 
-def new_pacs(trial: Trial, seed: int) -> Pacs:
-    at = trial.service.outside
-    return Pacs(at.address, at.balancer, random.Random(seed))
-
-
 def new_ris(trial: Trial, results: Results, outgoing: Sequence[Outgoing]) -> Ris:
     """The RIS that has some of the studies read."""
     at = trial.service.outside
     patients = {each.instance.study_instance_uid: each.patient for each in outgoing if each.is_read}
     confused = {each.instance.study_instance_uid for each in outgoing if each.is_confused}
-    return Ris(results.told_at, patients, confused, over_mllp(at.address, at.read))
+    early = {each.instance.study_instance_uid for each in outgoing if each.is_early}
+    return Ris(results.told_at, patients, confused, over_mllp(at.address, at.read), early)

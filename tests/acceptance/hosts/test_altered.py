@@ -1,0 +1,112 @@
+"""Headers that are altered for a time, and two contents under one UID: what the trial does, and what it would find."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from hashlib import sha256
+from io import BytesIO
+
+from pydicom import dcmread
+
+from tests.acceptance.hosts.altered import Alteration, alter_for, of_another, of_other_patients
+from tests.acceptance.hosts.answers import has_several_contents, noticed
+from tests.acceptance.hosts.corrections import counting, send_both
+from tests.acceptance.hosts.objects import NO_AGE, Outgoing, contents, file_of
+
+TAGS = {"0": {"tag": "NORMAL"}, "1": {"tag": "ABNORMAL"}, NO_AGE: {"tag": "NOT_ASSESSED"}}
+
+
+@dataclass
+class _Bucket:
+    objects: dict[str, bytes]
+    puts: list[str] = field(default_factory=list)
+
+    def read(self, key: str) -> bytes:
+        return self.objects[key]
+
+    def put(self, key: str, content: BytesIO, size: int, sha256: bytes) -> None:
+        self.objects[key] = content.read()
+        self.puts.append(key)
+        assert (len(self.objects[key]), sha256_of(self.objects[key])) == (size, sha256)
+
+
+def sha256_of(content: bytes) -> bytes:
+    return sha256(content).digest()
+
+
+def test_one_byte_makes_it_another_patients_object() -> None:
+    file = file_of("0")
+    changed = of_another(file)
+    assert sum(a != b for a, b in zip(file, changed, strict=True)) == 1
+    before, after = (dcmread(BytesIO(each)) for each in (file, changed))
+    assert before.PatientID == "PHANTOM-0" and after.PatientID == "PHANTOM-1"
+    assert before.SOPInstanceUID == after.SOPInstanceUID
+
+
+def test_what_is_altered_is_put_right_at_the_end_and_what_was_removed_stays_away() -> None:
+    files = {key: file_of(kind) for key, kind in (("k0", "0"), ("k1", "1"))}
+    bucket, rows = _Bucket(dict(files)), [("2.25.1", "k0"), ("2.25.2", "k1")]
+    alteration, looks = Alteration(bucket, lambda _: rows), list[set[str]]()
+
+    def look(studies: set[str]) -> None:
+        looks.append(set(studies))
+        assert all(bucket.objects[key] != files[key] for key in files)
+        rows.pop(0) if len(rows) > 1 else None  # its study is removed
+
+    alter_for(-19.9, alteration, look)
+    assert looks[0] == {"2.25.1", "2.25.2"}
+    assert bucket.objects["k1"] == files["k1"] and bucket.objects["k0"] != files["k0"]
+    assert bucket.puts == ["k0", "k1", "k1"]
+
+
+def test_another_patient_is_told_from_none_and_from_the_right_one() -> None:
+    patients = {"2.25.1": "P-1", "2.25.2": "P-2", "2.25.3": "P-3"}
+    shown = {"2.25.1": "P-2", "2.25.2": "", "2.25.3": "P-3", "2.25.4": "P-1"}
+    assert of_other_patients(shown, patients, set(patients)) == ["2.25.1"]
+    assert of_other_patients(shown, patients, {"2.25.3"}) == []
+
+
+def test_a_log_has_to_name_the_object_that_it_does_not_believe() -> None:
+    alteration = Alteration(_Bucket({}), lambda _: [], {"t/p/abc": b"", "t/p/def": b""})
+    line = "ERROR bucket/t/p/abc: other bytes came than were acknowledged; they are not used"
+    assert noticed(alteration, [line, line]) == 1
+    assert noticed(alteration, ["INFO put t/p/abc", "ERROR t/p/xyz: other bytes came than were acknowledged"]) == 0
+
+
+def _pair(*kinds: str) -> list[Outgoing]:
+    return contents(7, 100_000, kinds)
+
+
+def test_contents_have_one_uid_and_one_patient_and_other_bytes() -> None:
+    one, other = _pair("0", NO_AGE)
+    assert one.instance.sop_instance_uid == other.instance.sop_instance_uid
+    assert one.instance.study_instance_uid == other.instance.study_instance_uid
+    assert one.patient == other.patient == "PHANTOM-100000"
+    assert one.instance.content_digest != other.instance.content_digest
+    assert has_several_contents([one, other]) and not has_several_contents([one])
+
+
+def test_the_content_that_came_last_counts_and_an_abnormal_one_always() -> None:
+    normal, unknown = _pair("0", NO_AGE)
+    assert counting([normal, unknown], {normal.instance: 1.0, unknown.instance: 2.0}, TAGS) == [unknown]
+    assert counting([normal, unknown], {normal.instance: 2.0, unknown.instance: 1.0}, TAGS) == [normal]
+    abnormal, normal = _pair("1", "0")
+    assert counting([abnormal, normal], {abnormal.instance: 1.0, normal.instance: 2.0}, TAGS) == [abnormal, normal]
+    assert counting([abnormal, normal], {abnormal.instance: 2.0, normal.instance: 1.0}, TAGS) == [abnormal]
+
+
+def test_both_are_sent_at_once_and_again_until_they_are_taken() -> None:
+    one, other = _pair("0", "1")
+    sent, both = list[tuple[str, Outgoing]](), threading.Barrier(2)
+
+    def send(address: str, each: Outgoing) -> bool:
+        if (address, each) not in sent:
+            sent.append((address, each))
+            both.wait(60)  # the other one is on its way, too
+            return each is one
+        sent.append((address, each))
+        return True
+
+    send_both(send, {"a": one, "b": other})
+    assert sent.count(("a", one)) == 1 and sent.count(("b", other)) == 2
