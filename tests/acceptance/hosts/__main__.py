@@ -63,7 +63,7 @@ def _run(trial: Trial, arguments: argparse.Namespace, verdict: Verdict) -> None:
     count = arguments.events or max(2, arguments.studies // _STUDIES_AN_EVENT)
     events = drawn(arguments.seed, count, arguments.of)
     pacs = trial.pacs
-    pacs.every_s = sum(max(each.seconds, _AT_LEAST_S) for each in events) / len(outgoing)
+    pacs.every_s = sum(max(each.at_least_s + each.seconds, _AT_LEAST_S) for each in events) / len(outgoing)
     with running(trial) as results:
         said = expected(trial, arguments.work)
         leaders, ris = LeaderWatch(trial.service.leads), new_ris(trial, results, outgoing)

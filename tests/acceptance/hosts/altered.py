@@ -12,7 +12,7 @@ from typing import Protocol
 _PATIENT_ID = b"\x10\x00\x20\x00LO"
 """(0010,0020) as it is written in Explicit VR Little Endian, before the length of two bytes."""
 _PAUSE_S = 0.3
-_AT_LEAST_S = 20.0
+AT_LEAST_S = 20.0
 """Seconds for which headers are altered and more: the report of an object is built some seconds after its tag."""
 _FIRST = 20
 """Objects that came before, the newest ones: some are reported on meanwhile."""
@@ -66,11 +66,17 @@ class Alteration:
         self.bucket.put(key, BytesIO(content), len(content), sha256(content).digest())
 
 
-def alter_for(seconds: float, alteration: Alteration, look: Callable[[set[str]], None]) -> None:
-    """Alter each object that comes for some seconds, and look at what is shown of their studies meanwhile."""
-    end = time.monotonic() + _AT_LEAST_S + seconds
+def alter_for(
+    seconds: float, alteration: Alteration, bring: Callable[[], object], look: Callable[[set[str]], None]
+) -> None:
+    """Alter each object that comes for some seconds, and look at what is shown of their studies meanwhile.
+
+    ``bring`` has one more object come: so that there are some, whatever else is sent.
+    """
+    end = time.monotonic() + seconds
     try:
         while time.monotonic() < end:
+            bring()
             alteration.more()
             look(alteration.studies)
             time.sleep(_PAUSE_S)

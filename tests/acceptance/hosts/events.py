@@ -12,6 +12,7 @@ from functools import partial
 from itertools import zip_longest
 
 from tests.acceptance.hosts import engines
+from tests.acceptance.hosts.altered import AT_LEAST_S
 from tests.acceptance.hosts.bounds import BACK_S, BUCKET, DATABASE, LEFT_S, REDIS, UNABLE_S, WayCut
 from tests.acceptance.hosts.engines import ROLE, ROLE_PASSWORD, Database
 from tests.acceptance.hosts.faulty_bucket import MODES
@@ -42,6 +43,8 @@ class Event:
     act: Callable[[Site, float], None]
     takes_away: Callable[[Site], set[str]] = _none
     seconds: float = 0.0
+    at_least_s: float = 0.0
+    """Seconds that it lasts in any case, and ``seconds`` more."""
 
 
 def drawn(seed: int, count: int, of: str = "") -> list[Event]:
@@ -87,7 +90,7 @@ def _others(chance: random.Random) -> list[Event]:
         Event("PostgreSQL stands still", _stand_still(_of_postgres), _takes(DATABASE)),
         Event("Redis stands still", _stand_still(_of_redis), _takes(REDIS)),
         Event("SeaweedFS stands still", _stand_still(_of_bucket), _takes(BUCKET)),
-        Event("headers altered in the bucket", alter_headers),
+        Event("headers altered in the bucket", alter_headers, at_least_s=AT_LEAST_S),
         Event("two contents under one UID to two hosts at once", two_contents(chance.randrange(1 << 30))),
         Event("a study that was removed comes again", come_again),
     ]
@@ -163,7 +166,7 @@ def _cut_of_way(words: str, engine: str, host_of: Callable[[Site], str]) -> Even
         with suppress(AssertionError):  # at the end it is looked at how long this took
             wait_for(lambda: site.work.takes(name), f"{name} to take work again", BACK_S)
 
-    return Event(f"{words} alone loses {engine}", act)
+    return Event(f"{words} alone loses {engine}", act, at_least_s=_AT_LEAST_S[engine])
 
 
 def _bucket(mode: str) -> Callable[[Site, float], None]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from itertools import cycle
 
 from tests.acceptance.hosts import engines
-from tests.acceptance.hosts.altered import Alteration, Row, alter_for, of_other_patients
+from tests.acceptance.hosts.altered import AT_LEAST_S, Alteration, Row, alter_for, of_other_patients
 from tests.acceptance.hosts.corrections import send_both
 from tests.acceptance.hosts.objects import NO_AGE, Outgoing, contents
 from tests.acceptance.hosts.pacs import Acknowledged
@@ -37,7 +38,14 @@ def alter_headers(site: Site, seconds: float) -> None:
 
     alteration = Alteration(S3Bucket(site.bucket.server.address), newest)
     site.altered.append(alteration)
-    alter_for(seconds, alteration, look)
+    addresses, number = cycle(each.address for each in site.hosts.values()), len(site.altered)
+    more = [contents(number, _OF_ALTERED + at, ("1",))[0] for at in range(_MORE)]
+
+    def bring() -> None:
+        if more:
+            site.pacs.send_to(next(addresses), more.pop())
+
+    alter_for(AT_LEAST_S + seconds, alteration, bring, look)
 
 
 def _acknowledged(site: Site) -> list[tuple[ReceivedInstance, Acknowledged]]:
@@ -63,8 +71,8 @@ def two_contents(number: int) -> Callable[[Site, float], None]:
     return act
 
 
-_OF_CONTENTS = 100_000
-"""The first number of a patient who has no other study."""
+_OF_CONTENTS, _OF_ALTERED, _MORE = 100_000, 200_000, 10
+"""The first numbers of patients who have no other study, and how many come while headers are altered."""
 
 
 def come_again(site: Site, _: float) -> None:

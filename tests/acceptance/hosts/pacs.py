@@ -38,6 +38,8 @@ class Acknowledged:
     at: float
     moment: float
     outgoing: Outgoing
+    in_turn: bool = True
+    """False of what was sent for an event, whenever that was."""
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Pacs(Background):
             with RawPeer(self.port, address) as peer:
                 peer.socket.sendall(header(self.address))
                 for each, status in self._answers(peer, deque([sent])):
-                    self._noted(each, status)
+                    self._noted(each, status, in_turn=False)
                     statuses.append(status)
         except (OSError, AssertionError) as error:
             self._refused(_words(error))
@@ -95,7 +97,8 @@ class Pacs(Background):
     def comes_again(self, sent: Outgoing) -> None:
         """Note an object that was acknowledged anew, after its study had been removed: no one reads it any more."""
         with self.lock:
-            self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), replace(sent, is_read=False))
+            was, anew = self.acknowledged[sent.instance], replace(sent, is_read=False)
+            self.acknowledged[sent.instance] = Acknowledged(was.at, time.time(), anew)
 
     def _taken(self) -> list[Outgoing]:
         with self.lock:
@@ -142,7 +145,7 @@ class Pacs(Background):
             if status or (is_new and self.chance.random() < _AGAIN and not sent.is_read):
                 self.waiting.append(sent)
 
-    def _noted(self, sent: Outgoing, status: int) -> bool:
+    def _noted(self, sent: Outgoing, status: int, in_turn: bool = True) -> bool:
         """Note an answer, and return whether it is the first acknowledgement of this object."""
         if status:
             self._refused(f"0x{status:04X}")
@@ -150,7 +153,7 @@ class Pacs(Background):
         with self.lock:
             is_new = sent.instance not in self.acknowledged
             if is_new:
-                self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), sent)
+                self.acknowledged[sent.instance] = Acknowledged(time.monotonic(), time.time(), sent, in_turn)
             return is_new
 
     def _refused(self, why: str) -> None:
@@ -159,7 +162,7 @@ class Pacs(Background):
 
     def silences(self) -> list[Period]:
         """The times between two first acknowledgements."""
-        return periods_between(each.at for each in list(self.acknowledged.values()))
+        return periods_between(each.at for each in list(self.acknowledged.values()) if each.in_turn)
 
     def longest_silence(self, since: float, until: float) -> float:
         """The longest of them that falls into a period, in seconds."""

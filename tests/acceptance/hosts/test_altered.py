@@ -45,17 +45,17 @@ def test_one_byte_makes_it_another_patients_object() -> None:
 
 
 def test_what_is_altered_is_put_right_at_the_end_and_what_was_removed_stays_away() -> None:
-    files = {key: file_of(kind) for key, kind in (("k0", "0"), ("k1", "1"))}
-    bucket, rows = _Bucket(dict(files)), [("2.25.1", "k0"), ("2.25.2", "k1")]
+    files = {"k0": file_of("0"), "k1": file_of("1")}
+    bucket, rows = _Bucket(dict(files)), [("2.25.1", "k0")]
     alteration, looks = Alteration(bucket, lambda _: rows), list[set[str]]()
 
     def look(studies: set[str]) -> None:
         looks.append(set(studies))
         assert all(bucket.objects[key] != files[key] for key in files)
-        rows.pop(0) if len(rows) > 1 else None  # its study is removed
+        rows[:] = [("2.25.2", "k1")]  # the study of the other one is removed
 
-    alter_for(-19.9, alteration, look)
-    assert looks[0] == {"2.25.1", "2.25.2"}
+    alter_for(0.1, alteration, lambda: rows.append(("2.25.2", "k1")), look)
+    assert looks == [{"2.25.1", "2.25.2"}] * len(looks)
     assert bucket.objects["k1"] == files["k1"] and bucket.objects["k0"] != files["k0"]
     assert bucket.puts == ["k0", "k1", "k1"]
 

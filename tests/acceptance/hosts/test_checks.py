@@ -8,7 +8,7 @@ from typing import Any
 from tests.acceptance.hosts import checks, costs
 from tests.acceptance.hosts.bounds import DATABASE, LEADER_S, SILENCE_S, Outage, WayCut
 from tests.acceptance.hosts.checks import Verdict
-from tests.acceptance.hosts.objects import Outgoing, studies
+from tests.acceptance.hosts.objects import LATERAL, Outgoing, studies
 from tests.acceptance.hosts.pacs import Results
 from tests.acceptance.hosts.watches import LeaderWatch, WorkWatch
 from triage.spool.instance import ReceivedInstance
@@ -119,6 +119,13 @@ def test_a_trial_reads_some_studies_of_one_image_and_confuses_others() -> None:
     confused = [study for study in sent if study[0].is_confused]
     assert read and confused and not [study for study in read if study in confused]
     assert {len(study) for study in (*read, *confused)} == {1} and {len(study) for study in sent} == {1, 2}
+
+
+def test_some_are_read_by_a_report_that_comes_before_them() -> None:
+    sent = list(studies(7, 200))
+    early = [number for number, study in enumerate(sent) if study[0].is_early]
+    assert early and min(early) > 20 and all(sent[number][0].is_read for number in early)
+    assert LATERAL not in {sent[number][0].kind for number in early}
 
 
 def _costs(
