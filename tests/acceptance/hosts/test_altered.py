@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 from pydicom import dcmread
 
 from tests.acceptance.hosts.altered import Alteration, alter_for, of_another, of_other_patients
-from tests.acceptance.hosts.answers import has_several_contents, noticed
+from tests.acceptance.hosts.answers import contents_are_one, has_several_contents, noticed, patients_are_right
+from tests.acceptance.hosts.checks import Verdict
 from tests.acceptance.hosts.corrections import counting, send_both
 from tests.acceptance.hosts.objects import NO_AGE, Outgoing, contents, file_of
 
@@ -110,3 +115,49 @@ def test_both_are_sent_at_once_and_again_until_they_are_taken() -> None:
 
     send_both(send, {"a": one, "b": other})
     assert sent.count(("a", one)) == 1 and sent.count(("b", other)) == 2
+
+
+def _trial(shown: dict[str, str], explained: dict[str, str], **others: Any) -> Any:
+    """A trial whose pages show these patients, and whose hosts explain a study so."""
+    hosts = {name: SimpleNamespace(name=name, folder=Path("none")) for name in "abc"}
+    rows = [{"study_instance_uid": study, "tag": "NORMAL", "links": []} for study in shown]
+    service = SimpleNamespace(
+        listed_patients=lambda _: shown,
+        worklist=lambda _: rows,
+        run=lambda host, *_: SimpleNamespace(returncode=0, stdout=explained[host.name], stderr=""),
+    )
+    return SimpleNamespace(hosts=hosts, service=service, altered=[], shown_wrongly=[], **others)
+
+
+def _faults(check: Callable[..., None], trial: Any, kept: dict[str, list[Outgoing]]) -> list[str]:
+    verdict = Verdict()
+    check(trial, kept, verdict)
+    return verdict.faults
+
+
+def test_each_page_has_to_show_each_studys_own_patient() -> None:
+    (one, other), study = _pair("0", NO_AGE), "2.25.1"
+    kept = {study: [one, other]}
+    assert _faults(patients_are_right, _trial({study: "PHANTOM-100000"}, {}), kept) == []
+    for shown in ({study: "PHANTOM-100001"}, {study: ""}, {}):
+        assert len(_faults(patients_are_right, _trial(shown, {}), kept)) == 2  # on each of two pages
+    trial = _trial({study: "PHANTOM-100000"}, {})
+    trial.shown_wrongly.append(f"{study} on host a")
+    (fault,) = _faults(patients_are_right, trial, kept)
+    assert "another patient while headers were altered" in fault
+    trial = _trial({study: "PHANTOM-100000"}, {})
+    trial.altered.append(Alteration(_Bucket({}), lambda _: [], {"t/p/abc": b""}))
+    (fault,) = _faults(patients_are_right, trial, kept)
+    assert "no host noticed" in fault
+
+
+def test_each_host_has_to_say_the_same_of_two_contents() -> None:
+    (one, other), study = _pair("0", NO_AGE), "2.25.1"
+    kept, same = {study: [one, other]}, "Study 2.25.1\nTag        NORMAL\nReceived   now\n"
+    assert _faults(contents_are_one, _trial({study: ""}, dict.fromkeys("abc", same)), kept) == []
+    assert _faults(contents_are_one, _trial({}, {}), {study: [one]}) == []
+    differing = {"a": same, "b": same, "c": same.replace("NORMAL", "NOT ASSESSED")}
+    (fault,) = _faults(contents_are_one, _trial({study: ""}, differing), kept)
+    assert "triage explain says" in fault
+    (fault,) = _faults(contents_are_one, _trial({}, dict.fromkeys("abc", same)), kept)
+    assert "the pages say" in fault
