@@ -144,7 +144,7 @@ def test_haproxy_with_version_1_or_without_a_header_is_told_apart(
     assert f"a connection of the proxy {ADDRESS} was closed: no PROXY header" in caplog.text
 
 
-def test_a_header_of_a_stranger_buys_no_address(spool: Spool):
+def test_a_header_of_a_stranger_buys_no_address(spool: Spool, caplog: pytest.LogCaptureFixture):
     with running_listener(spool, source_addresses=("10.1.2.0/24", "127.0.0.3"), **BEHIND) as ours:
         with PeerAt(ours.port, "127.0.0.3", header("10.1.2.3")) as stranger:
             stranger.send_pdu(0x01, associate_rq([], "RAW"))
@@ -153,6 +153,17 @@ def test_a_header_of_a_stranger_buys_no_address(spool: Spool):
             assert stranger.receive()[0] in (ABORT, REJECT)
         wait_for(lambda: ours.counted("association_requests_failed_total", why=NoRequest.NOT_DICOM) == 2, "both counts")
         assert not any(ours.counted("proxy_headers_refused_total", reason=fault) for fault in HeaderFault)
+    # A proxy that was forgotten in the settings is found by the log, whether or not its address may send.
+    for address in ("127.0.0.3", "127.0.0.4"):
+        (line,) = (each for each in caplog.messages if f"no association with {address}" in each)
+        assert "a PROXY header begins so, which is taken from listener.proxy_protocol_from alone" in line
+
+
+def test_tls_at_a_port_without_it_is_called_so(spool: Spool, caplog: pytest.LogCaptureFixture):
+    with running_listener(spool) as ours, socket.create_connection(("127.0.0.1", ours.port), 10) as peer:
+        peer.sendall(b"\x16\x03\x01\x00\x05hello")
+        assert peer.recv(1)[0] == ABORT
+    assert "TLS begins so, which this port does not speak" in caplog.text
 
 
 def test_a_slow_connection_of_the_proxy_stops_no_other(spool: Spool, tmp_path: Path):

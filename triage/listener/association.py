@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 
 from triage.dicom.association_request import AssociationRequest, MalformedRequestError, read_request
+from triage.dicom.proxy_header import SIGNATURE
 from triage.dicom.upper_layer import (
     A_ABORT,
     A_ASSOCIATE_RQ,
@@ -38,6 +39,10 @@ from triage.runtime.logs import where_raised
 logger = logging.getLogger(__name__)
 
 _CLOSE_WAIT_S = 5.0
+_OTHER_PROTOCOLS = {
+    SIGNATURE[0]: ": a PROXY header begins so, which is taken from listener.proxy_protocol_from alone",
+    0x16: ": TLS begins so, which this port does not speak",
+}
 _CONTEXTS_NAMED = 8  # rejected contexts that a log line names
 _REJECT_WAIT_S = 5.0  # for the request of a refused address, so that it receives an A-ASSOCIATE-RJ
 
@@ -267,4 +272,4 @@ class Association:
 
 def _misplaced(kind: int) -> ProtocolError:
     reason = UNEXPECTED_PDU if A_ASSOCIATE_RQ <= kind <= A_ABORT else UNRECOGNIZED_PDU
-    return ProtocolError(f"a PDU of type {kind:#04x}", reason)
+    return ProtocolError(f"a PDU of type {kind:#04x}{_OTHER_PROTOCOLS.get(kind, '')}", reason)

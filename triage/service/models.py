@@ -25,6 +25,8 @@ from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
 from triage.settings.sections.open_inference import OpenInferenceSettings
+from triage.spool.cluster.address import ClusterAddress
+from triage.spool.errors import SpoolError
 from triage.spool.store import Store
 
 if TYPE_CHECKING:
@@ -179,11 +181,28 @@ def _why_out(session: ScoringSession) -> str:
 
 
 def registry_history(settings: Settings) -> RegistryHistory:
-    """Return what persons decided about versions of models; none without a spool. Raises StartError."""
-    from triage.model.registry_file import REGISTRY_PLACE, read_registry
+    """Return what persons decided about versions of models; none without a store. Raises StartError."""
+    from triage.model.registry_file import REGISTRY_PLACE, RegistryFileError, read_registry
+    from triage.model.versions import RegistryHistory
     from triage.spool.open_store import store_at
 
-    return read_registry(store_at(store_address(settings)).entries(REGISTRY_PLACE))
+    address = store_address(settings)
+    try:
+        return read_registry(store_at(address).entries(REGISTRY_PLACE))
+    except RegistryFileError:
+        if isinstance(address, ClusterAddress) and _is_empty(address):
+            return RegistryHistory([])
+        raise
+
+
+def _is_empty(address: ClusterAddress) -> bool:
+    """Return whether a database answers that has no tables of ours yet."""
+    from triage.spool.open_store import schema_of
+
+    try:
+        return not schema_of(address).revision
+    except (OSError, SpoolError):
+        return False
 
 
 def registry_policy(settings: ModelSettings, history: RegistryHistory | None = None) -> RegistryPolicy:

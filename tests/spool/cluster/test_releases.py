@@ -14,8 +14,11 @@ from tests.spool.cluster.test_store_commands import Site
 from tests.spool.test_store_contract import A, receive, tag
 from tests.support.cluster import Cluster
 from tests.support.later_release import LATER, narrowing, of_later_release, widening
+from triage.errors import StartError
 from triage.service.check.finding import Level
 from triage.service.check.store import check_cluster
+from triage.service.models import registry_history
+from triage.settings.load import load
 from triage.settings.sections.spool import SpoolSettings
 from triage.spool.cluster.address import BucketAddress, DatabaseAddress
 from triage.spool.cluster.schema import VERSION_TABLE, Steps, schema_state
@@ -144,6 +147,21 @@ class TestMigrateCommand:
         cluster.server.run(f"UPDATE {VERSION_TABLE} SET oldest = '{LATER}'", site.database.database)
         refused = site.run("migrate", "--check")
         assert refused.exit_code == 78 and f"schema {LATER} of a later release" in refused.output
+
+
+def test_an_empty_database_fails_no_check(cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """As the page says, `triage check` comes first, and the first process makes the tables."""
+    monkeypatch.chdir(tmp_path)
+    nowhere = BucketAddress("http://127.0.0.1:1", "none", "a", "b")
+    address = replace(cluster.address, database=cluster.server.address(cluster.server.new_database()), bucket=nowhere)
+    (database,) = (each for each in check_cluster(address, SpoolSettings()) if each.subject == "database")
+    assert database.level is Level.WARNING and "the first process makes them" in database.finding
+    settings = load(Site(tmp_path, address).config, {})
+    assert not registry_history(settings).entries
+    gone = replace(address.database, database="no_such_database")
+    with pytest.raises(StartError):  # which version serves is known only where the database answers
+        registry_history(load(Site(tmp_path, replace(address, database=gone)).config, {}))
+    assert not schema_state(address.database).revision, "a check makes no tables"
 
 
 _NOW = "schema {0}, this release has {0}"

@@ -49,10 +49,10 @@ def _check_database(address: ClusterAddress, high_water: HighWater) -> Iterator[
 
 def _database(store: Store, name: str, address: ClusterAddress, high_water: HighWater) -> CheckResult:
     try:
-        if not store.exists():
-            store.oldest_waiting()  # raises for the reason
+        schema = schema_of(address)
+        if not schema.revision:
             return warning("database", f"{name} has no tables of ours yet: the first process makes them")
-        schema, full = schema_of(address), high_water.reached(store)
+        full = high_water.reached(store)
     except SpoolError as error:
         return failed("database", f"{name}: {error}")
     except OSError as error:
