@@ -7,7 +7,8 @@ from typing import cast
 from tests.service.test_leadership import Moments, Place, by_a_clock
 from triage.runtime.progress import ProgressWatch
 from triage.runtime.stop_signal import StopSignal
-from triage.service.reports import _stop, _watch
+from triage.service.reports import _ready, _stop, _watch
+from triage.spool.processes import LedElsewhereError
 
 LEASE_S = 10.0
 
@@ -53,3 +54,26 @@ def test_a_host_without_anything_to_look_at_leads_once() -> None:
     stopping = cast(StopSignal, Signal())
     _watch(leadership, [lambda: began.append(place.held)], stopping, ProgressWatch("matching", 60.0))
     assert began == [True] and not place.held
+
+
+class TestReadiness:
+    """Of a process with a port: each host receives, whichever one leads."""
+
+    def test_a_standby_that_does_not_receive_is_not_ready(self) -> None:
+        place = Place()
+        place.faults = [LedElsewhereError("b")]
+        leadership, _ = by_a_clock(place)
+        said = list[tuple[bool, str]]()
+
+        def stands_by() -> None:
+            said.extend(_ready(leadership, port, lambda: (False, "starting")) for port in (True, False))
+
+        with leadership.taken(stands_by):
+            pass
+        assert said == [(False, "starting"), (True, "standing by: sweep of host b leads")]
+
+    def test_the_leader_says_once_what_it_does(self) -> None:
+        leadership, _ = by_a_clock(Place())
+        with leadership.taken():
+            well, words = _ready(leadership, True, lambda: (True, "receiving reports"))
+        assert well and words == "receiving reports; leads among all hosts"

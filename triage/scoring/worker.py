@@ -81,8 +81,11 @@ class BatchWorker(RestrictedWorker):
     the reasons for the rest.
     """
 
-    def __init__(self, name: str, client: Redis, setup: WorkerSetup) -> None:
-        self._next_beat = 0.0
+    def __init__(
+        self, name: str, client: Redis, setup: WorkerSetup, is_fenced: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``is_fenced``: see ``LiveWorkers``; once it is true, this worker ends."""
+        self._next_beat, self._is_fenced, self._waits = 0.0, is_fenced, False
         queue = open_queue(QUEUE, client)
         super().__init__(name, client, queue)
         self._score_queue = queue
@@ -127,15 +130,20 @@ class BatchWorker(RestrictedWorker):
             self._setup.progress.failed(_redis_failure(error))
             raise
         self._setup.progress.made()
+        if self._waits and self._is_fenced():  # a worker at work notices by what it writes
+            logger.warning("the store was away for longer than this worker's lease (store.lease_s): it begins anew")
+            raise StopRequested
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
         self._stop.interrupt_with(_stop_waiting)
+        self._waits = True
         try:
             if self._stop.received:
                 _stop_waiting()
             yield
         finally:
+            self._waits = False
             self._stop.interrupt_with(None)
 
     def execute_job(self, job: Job, queue: Queue) -> None:
@@ -348,7 +356,7 @@ def run(spool: Store, setup: WorkerSetup, connect: Callable[[], Redis], begin: C
         try:
             with spool.workers.hold(name), connect() as client:
                 begin(name)  # the objects of a dead worker come before anything new
-                BatchWorker(name, client, setup).work(logging_level="WARNING")
+                BatchWorker(name, client, setup, spool.workers.is_fenced).work(logging_level="WARNING")
         except RedisError as error:
             setup.progress.failed(_redis_failure(error))
             logger.error("Redis: %s; trying again", error)

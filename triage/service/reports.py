@@ -80,7 +80,11 @@ def _ready(leadership: Leadership, receives: bool, working: Readiness) -> tuple[
     """Return whether it works: messages are received on each host, whichever one leads."""
     well, words = leadership.ready(working)
     received, what = working()
-    return (well and received, f"{what}; {words}") if receives and received and well else (well, words)
+    if receives and not received:  # a standby, too
+        return False, what
+    if not (receives and well) or words.startswith(what):  # the leader says so itself
+        return well, words
+    return True, f"{what}; {words}"
 
 
 def _stop(

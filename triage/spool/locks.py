@@ -59,6 +59,10 @@ class WorkerLocks:
         """Return this host if one of its processes leads; empty if there is none."""
         return socket.gethostname() if is_held(self._folder / name) else ""
 
+    def is_fenced(self) -> bool:
+        """Return False: a lock of the kernel is lost with the process alone."""
+        return False
+
     def is_alive(self, worker_name: str) -> bool:
         """Return whether a process holds the worker's lock: true exactly while the process lives.
 

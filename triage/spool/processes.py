@@ -68,6 +68,9 @@ class LiveWorkers(Protocol):
     def has_died(self, worker_name: str) -> bool:
         """Return whether a worker ended without releasing its name."""
 
+    def is_fenced(self) -> bool:
+        """Return whether this process knows that a name it holds was taken from it: it has to hold a new one."""
+
     def count(self) -> tuple[int, int]:
         """Return the numbers of live workers, and of dead ones whose name is still known."""
 

@@ -89,6 +89,11 @@ class Leases:
             self._refuse()
             self._compare(connection, _KEEP)
 
+    @property
+    def any_lost(self) -> bool:
+        """True if a lease was lost, as far as is known: nothing is read or written any more."""
+        return bool(self._lost)
+
     def _compare(self, connection: Connection, sql: str) -> None:
         tokens = list(self._held)
         there = {str(token) for (token,) in connection.run(sql, tokens=tokens)}

@@ -155,6 +155,10 @@ class LeasedWorkers:
             return False
         return bool(self._run(_DEADLINE, kind=_WORKER, name=worker_name))
 
+    def is_fenced(self) -> bool:
+        """Return whether a lease of this process was taken from it, as the last renewal or statement found."""
+        return self._leases.any_lost
+
     def count(self) -> tuple[int, int]:
         """Return the numbers of live workers, and of dead ones whose name is still known."""
         ((alive, known),) = self._run(_COUNT)
