@@ -362,6 +362,19 @@ class TestEntries:
         with pytest.raises(FileNotFoundError):
             other.get("a")
 
+    def test_each_is_gone_through_with_its_time_while_others_go(self, store: Store):
+        entries = store.entries("place")
+        assert list(entries.each()) == []
+        entries.prepare()
+        names = [f"{number:04d}" for number in range(1001)]  # more than a page
+        with store.batch():
+            for name in names:
+                entries.put(name, "", durable=False)
+        assert sorted(name for name, _ in entries.each()) == names
+        assert all(abs(written - time.time()) < 600 for _, written in entries.each())
+        assert {name for name, _ in entries.each() if entries.remove(name)} == set(names)
+        assert list(entries.each()) == []
+
     def test_the_first_time_of_a_note_stands(self, store: Store):
         marks = store.entries("marks", "pacs")
         marks.prepare()

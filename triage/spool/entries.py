@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from math import inf
@@ -38,6 +38,12 @@ class Entries(Protocol):
 
     def by_time(self) -> list[tuple[float, str]]:
         """Return when each entry was written (POSIX seconds; 0 if it has just gone), and its name, in this order."""
+
+    def each(self) -> Iterator[tuple[str, float]]:
+        """Yield the name of each entry that is no log, and when it was written (POSIX seconds), in no order.
+
+        However many they are, they are not all held in memory. One that is written or removed meanwhile may be missed.
+        """
 
     def has(self, name: str) -> bool:
         """Return whether there is an entry; there is none of what can be no name."""

@@ -41,6 +41,13 @@ class FileEntries:
         """Return the time of change of each file (0 if it has just gone), and its name, in this order."""
         return sorted((_written(entry), entry.name) for entry in self._scanned())
 
+    def each(self) -> Iterator[tuple[str, float]]:
+        """Yield the name of each entry, logs too, and the time of change of its file; never all of them in memory."""
+        with suppress(FileNotFoundError, NotADirectoryError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                if written := _written(entry):  # else it has just gone
+                    yield entry.name, written
+
     def has(self, name: str) -> bool:
         """Return whether there is an entry; there is none of what can be no name."""
         return is_name(name) and (self._folder / name).exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 
@@ -48,13 +49,13 @@ class SpoolState:
 
 def folder_usage(folder: Path) -> FolderUsage:
     """Return the usage of the received objects in a folder. Raises OSError."""
-    stats = list(_stats(folder))
-    return FolderUsage(
-        objects=len(stats),
-        size_bytes=sum(stat.st_size for stat in stats),
+    objects, size_bytes, oldest = 0, 0, inf
+    for stat in _stats(folder):
+        objects += 1
+        size_bytes += stat.st_size
         # Written once, when it was received; a rename does not change its time.
-        oldest=min((stat.st_mtime for stat in stats), default=None),
-    )
+        oldest = min(oldest, stat.st_mtime)
+    return FolderUsage(objects, size_bytes, oldest if objects else None)
 
 
 def _stats(folder: Path) -> Iterator[os.stat_result]:

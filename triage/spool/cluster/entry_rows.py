@@ -24,6 +24,11 @@ _BY_TIME = f"""
 SELECT CAST(extract(epoch FROM written) AS float8), name FROM entry WHERE {_AT}
 UNION ALL SELECT CAST(extract(epoch FROM max(written)) AS float8), name FROM record WHERE {_AT} GROUP BY name
 """
+_PAGE = 1000
+_EACH = f"""
+SELECT name, CAST(extract(epoch FROM written) AS float8) FROM entry WHERE {_AT} AND name > :after
+ORDER BY name LIMIT {_PAGE}
+"""
 _HAS = f"SELECT 1 FROM entry WHERE {_ONE}"
 _GET = f"SELECT content, key, size, sha256 FROM entry WHERE {_ONE}"
 _NEW = """
@@ -75,6 +80,13 @@ class EntryRows(Rows):
     def by_time(self) -> list[tuple[float, str]]:
         """Return when each entry was written, by the database's clock, and its name, in this order."""
         return sorted((float(str(written)), str(name)) for written, name in self._read(_BY_TIME, **self._at))
+
+    def each(self) -> Iterator[tuple[str, float]]:
+        """Yield the name of each entry and when it was written, by pages: never all of them in memory."""
+        after = ""
+        while rows := self._read(_EACH, after=after, **self._at):
+            yield from ((str(name), float(str(written))) for name, written in rows)
+            after = str(rows[-1][0])
 
     def has(self, name: str) -> bool:
         """Return whether there is an entry; there is none of what can be no name."""
