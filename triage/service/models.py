@@ -25,7 +25,6 @@ from triage.settings.schema import Settings
 from triage.settings.sections.eligibility import EligibilitySettings
 from triage.settings.sections.models import ModelSettings
 from triage.settings.sections.open_inference import OpenInferenceSettings
-from triage.spool.cluster.address import ClusterAddress
 from triage.spool.errors import SpoolError
 from triage.spool.store import Store
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from triage.model.session import ScoringSession
     from triage.model.versions import RegistryHistory
     from triage.plugins.load import LoadedPlugin
+    from triage.spool.open_store import StoreAddress
 
 logger = logging.getLogger(__name__)
 
@@ -190,17 +190,17 @@ def registry_history(settings: Settings) -> RegistryHistory:
     try:
         return read_registry(store_at(address).entries(REGISTRY_PLACE))
     except RegistryFileError:
-        if isinstance(address, ClusterAddress) and _is_empty(address):
+        if _has_no_tables(address):  # those of a new site: the first process makes them
             return RegistryHistory([])
         raise
 
 
-def _is_empty(address: ClusterAddress) -> bool:
-    """Return whether a database answers that has no tables of ours yet."""
+def _has_no_tables(address: StoreAddress) -> bool:
+    """Return whether this is a database that answers, and has no tables of ours yet."""
     from triage.spool.open_store import schema_of
 
     try:
-        return not schema_of(address).revision
+        return not isinstance(address, Path) and not schema_of(address).revision
     except (OSError, SpoolError):
         return False
 
