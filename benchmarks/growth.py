@@ -35,14 +35,17 @@ from figures import lower, report
 from latency import study
 from page import decision, redis
 from patient_search import MINUTE_S, Clock
+from pydicom.dataset import Dataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 from redis import Redis
 from service import load, table
 
+from triage.decision.identity import PatientMarks, mark
 from triage.decision.records import to_record
-from triage.decision.types import ImageAssessment, Tag
+from triage.decision.types import ImageAssessment, Tag, TriageDecision
+from triage.dicom.identity import patient_marks
 from triage.dicom.part10 import Receipt, header
 from triage.metrics.reconcile import ReconcileMetrics
 from triage.service.reconciler import Reconciler
@@ -58,7 +61,6 @@ SIZES = (1_000, 10_000, 100_000)
 TURNS = 5
 NEW = 10
 _IMAGE_BYTES = 15_500_000  # sparse
-_PATIENT = pack("<HH2sH", 0x0010, 0x0020, b"LO", 10) + b"BENCHMARK "
 _ASSESSMENT = ImageAssessment(
     study_instance_uid="",
     series_instance_uid="1.2",
@@ -117,26 +119,52 @@ def keep(spool: Spool, number: int, start: float) -> None:
     (folder / DECISION).write_text(record)
     name = f"{uid}.1+{number:064x}"
     assessment = replace(
-        _ASSESSMENT, study_instance_uid=uid, sop_instance_uid=f"{uid}.1", content_digest=f"{number:064x}"
+        _ASSESSMENT,
+        study_instance_uid=uid,
+        sop_instance_uid=f"{uid}.1",
+        content_digest=f"{number:064x}",
+        accession_number=found.accession_number,
+        patient=replace(_patient(), identifiers=((mark(patient_id(number)), ""),)),
     )
     (folder / f"{name}.json").write_text(json.dumps(to_record(assessment)))
     with (folder / f"{name}.dcm").open("wb") as image:
-        image.write(_head().replace(_PATIENT, _PATIENT[:8] + patient_id(number).encode() + b" "))
+        image.write(_head_of(found))
         image.truncate(image.tell() + _IMAGE_BYTES)
+
+
+def _head_of(found: TriageDecision) -> bytes:
+    """Return the DICOM file of a study up to its pixels: that of the first one with its own numbers, as many bytes."""
+    first, number = decision(0, 0.0), int(found.accession_number[1:])
+    head = _head().replace(first.study_instance_uid.encode(), found.study_instance_uid.encode())
+    head = head.replace(first.accession_number.encode(), found.accession_number.encode())
+    return head.replace(patient_id(0).encode(), patient_id(number).encode())
 
 
 @cache
 def _head() -> bytes:
-    """Return a DICOM file up to its pixels."""
-    dataset = study(b"")
-    dataset.remove_private_tags()
-    del dataset.PixelData
+    """Return the DICOM file of the first study up to its pixels."""
+    dataset = _first()
     stream = DicomBytesIO()
     stream.is_implicit_VR, stream.is_little_endian = False, True
     write_dataset(stream, dataset)
     receipt = Receipt(time.time(), "BENCHMARK", "CXR_TRIAGE", "127.0.0.1", ExplicitVRLittleEndian)
     head = header(dataset.SOPClassUID, dataset.SOPInstanceUID, ExplicitVRLittleEndian, receipt)
     return head + stream.getvalue() + pack("<HH2sHL", 0x7FE0, 0x0010, b"OW", 0, _IMAGE_BYTES)
+
+
+@cache
+def _patient() -> PatientMarks:
+    return patient_marks(_first())
+
+
+def _first() -> Dataset:
+    dataset, first = study(b""), decision(0, 0.0)
+    dataset.remove_private_tags()
+    del dataset.PixelData
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = first.study_instance_uid, _ASSESSMENT.series_instance_uid
+    dataset.SOPInstanceUID, dataset.SOPClassUID = f"{first.study_instance_uid}.1", _ASSESSMENT.sop_class_uid
+    dataset.AccessionNumber, dataset.PatientID = first.accession_number, patient_id(0)
+    return dataset
 
 
 def kept(folder: Path, size: int) -> dict[str, float]:
