@@ -19,7 +19,7 @@ from triage.spool.store import Store
 from triage.spool.stored_object import Upload
 from triage.spool.usage import HighWater
 
-_AT_ONCE = 1 << 20  # bytes that are hashed and written at once
+_AT_ONCE = 1 << 19  # bytes that are hashed and written at once
 _ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 
@@ -60,7 +60,8 @@ class IncomingObject:
         self._upload: Upload | None = None
         self._data_set_at = 0
         self._digest = hashlib.sha256()
-        self._pending = bytearray()
+        self._pending = memoryview(bytearray(_AT_ONCE))  # kept: a buffer that grows anew is new pages each time
+        self._filled = 0
         self._refusal: StoreResult | None = None
         self.size = 0
         if not command.has_data_set:
@@ -71,10 +72,13 @@ class IncomingObject:
     def write(self, fragment: memoryview) -> None:
         """Append a fragment of the data set. After a failure the rest is discarded: the peer sends it all the same."""
         self.size += len(fragment)
-        if self._refusal is None:
-            self._pending += fragment
-            if len(self._pending) >= _AT_ONCE:
+        while fragment and self._refusal is None:
+            piece = fragment[: _AT_ONCE - self._filled]
+            self._pending[self._filled : self._filled + len(piece)] = piece
+            self._filled += len(piece)
+            if self._filled == _AT_ONCE:
                 self._try(self._flush)
+            fragment = fragment[len(piece) :]
 
     def finish(self) -> StoreResult:
         """Make the object durable, and return the status to respond with."""
@@ -105,9 +109,10 @@ class IncomingObject:
 
     def _flush(self) -> None:
         # Few large steps: each gives up the interpreter's lock and has to get it back from the other associations.
-        self._begun.write(memoryview(self._pending))
-        self._digest.update(self._pending)
-        self._pending.clear()
+        filled = self._pending[: self._filled]
+        self._begun.write(filled)
+        self._digest.update(filled)
+        self._filled = 0
 
     def _settle(self) -> StoreResult:
         self._flush()

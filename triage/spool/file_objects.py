@@ -59,16 +59,17 @@ class FileUpload:
         """Make the file. Raises OSError."""
         self.part = part
         self.descriptor = os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        self._written = 0
+        self._written = self._on_its_way = 0
 
     def write(self, data: memoryview) -> None:
         """Append bytes. Raises OSError."""
-        start, size = self._written, len(data)
+        self._written += len(data)
         while data:
             data = data[os.write(self.descriptor, data) :]
-        self._written += size
-        if size >= _LARGE:  # the fsync of a large object must not begin with all of it
-            begin_writing_out(self.descriptor, start, size)
+        waiting = self._written - self._on_its_way
+        if waiting >= _LARGE:  # the fsync of a large object must not begin with all of it
+            begin_writing_out(self.descriptor, self._on_its_way, waiting)
+            self._on_its_way = self._written
 
     @contextmanager
     def reader(self) -> Iterator[BinaryIO]:
