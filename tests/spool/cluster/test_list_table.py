@@ -31,7 +31,7 @@ from triage.decision.records import to_record
 from triage.decision.types import Tag
 from triage.service.reconciler import COMPLETED_AT_ONCE
 from triage.spool.cluster.address import DatabaseAddress
-from triage.spool.cluster.announcements import Announcements
+from triage.spool.cluster.announcements import CHANNEL, Announcements
 from triage.spool.cluster.connection import Connection, session_arguments
 from triage.spool.cluster.migrations.versions import v0002_listed_studies
 from triage.spool.cluster.opening import open_cluster
@@ -345,6 +345,19 @@ class TestAnnouncements:
             site.worklist.touch("1.2.3")
             wait_for(lambda: told.count(here) > before[0], "the announcement")
             assert told.count(elsewhere) == before[1]
+
+    def test_a_burst_of_others_hides_none_of_ours(self, cluster: Cluster):
+        """The driver keeps a hundred announcements; other installations may use the same database."""
+        site_of(cluster)
+        here = f"{cluster.address.tenant}/"
+        with self.listening(cluster, 60.0) as told:
+            before = told.count(here), told.count("other-200/")
+            others = f"SELECT pg_notify('{CHANNEL}', 'other-' || n || '/') FROM generate_series(1, 200) n"
+            cluster.server.command(
+                f"DO $$ BEGIN PERFORM pg_notify('{CHANNEL}', '{here}'); PERFORM {others[7:]}; END $$"
+            )
+            wait_for(lambda: told.count("other-200/") > before[1], "the last of the burst")
+            assert told.count(here) == before[0] + 1
 
     def test_a_burst_is_told_a_few_times(self, cluster: Cluster):
         site = site_of(cluster)

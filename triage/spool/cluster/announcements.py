@@ -83,7 +83,7 @@ class Announcements:
         self._of_all += 1
         self.is_listening = True
         while not self._stopping.is_set():
-            self._counts.update(set(session.announced(self._look_every_s, _ANSWER_S)))
+            self._counts.update(session.announced(self._look_every_s, _ANSWER_S))
             self._stopping.wait(_TOGETHER_S)
 
     def _end(self) -> None:

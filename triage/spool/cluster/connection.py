@@ -35,6 +35,14 @@ SELECT pg_backend_pid(), set_config('synchronous_commit',
 """A server whose COMMIT does not wait for its disk is told to, in our sessions."""
 
 
+class _Texts(set[str]):
+    """Texts of announcements, each once, however many come: the driver itself keeps the last hundred alone."""
+
+    def append(self, announcement: tuple[int, str, str]) -> None:
+        """Take an announcement of the driver's: process, channel and text."""
+        self.add(announcement[2])
+
+
 class Connection:
     """A session, for one thread at a time. A statement is prepared once. Every method raises OSError.
 
@@ -52,6 +60,7 @@ class Connection:
             with session_arguments(address, process) as arguments:
                 self._socket: socket.socket = arguments["sock"]
                 self._session = pg8000.native.Connection(**arguments)
+                self._texts = self._session.notifications = _Texts()
                 self._socket.settimeout(self._answer_s)
                 ((self.pid, _),) = self._session.run(_SETUP)
         except DRIVER_ERRORS as error:
@@ -89,7 +98,7 @@ class Connection:
         self._session.notices.clear()
         return warned
 
-    def announced(self, wait_s: float, answer_s: float) -> list[str]:
+    def announced(self, wait_s: float, answer_s: float) -> set[str]:
         """Wait up to ``wait_s`` seconds for announcements on channels that the session listens to; return their texts.
 
         The server is asked for a sign of life, which it has to give within ``answer_s`` seconds.
@@ -99,8 +108,8 @@ class Connection:
         poll.register(self._socket, select.POLLIN)
         poll.poll(wait_s * 1000)
         self.command("SELECT 1", answer_s)
-        texts = [str(text) for _, _, text in self._session.notifications]
-        self._session.notifications.clear()
+        texts = set(self._texts)
+        self._texts.clear()
         return texts
 
     def descriptor(self) -> int:
