@@ -177,8 +177,14 @@ def test_the_settings_file_and_the_variables_of_each_pod_are_settings(
     objects: list[dict[str, Any]], tmp_path: Path
 ) -> None:
     (settings,) = of_kind(objects, "ConfigMap")
-    path = tmp_path / "triage.toml"
-    path.write_text(settings["data"]["triage.toml"])
+    path, text = tmp_path / "triage.toml", settings["data"]["triage.toml"]
+    named = re.findall(r'"/run/secrets/(.*?)"', text)
+    for each in named:
+        secret = tmp_path / each
+        secret.parent.mkdir(exist_ok=True)
+        secret.write_text("of a Secret")
+        secret.chmod(0o600)
+    path.write_text(text.replace("/run/secrets/", f"{tmp_path}/"))
     for name, pod in pods(objects).items():
         (container,) = pod["spec"]["containers"]
         variables = {each["name"]: each["value"] for each in container["env"]}
@@ -186,8 +192,10 @@ def test_the_settings_file_and_the_variables_of_each_pod_are_settings(
         password = variables.pop("TRIAGE_REDIS_PASSWORD_FILE", "")
         mounted = {each["mountPath"] for each in container["volumeMounts"]}
         assert not password or str(Path(password).parent) in mounted
+        assert {f"/run/secrets/{Path(each).parent}" for each in named} <= mounted
         variables.pop("ORT_DISABLE_TELEMETRY")
-        variables |= {"TRIAGE_S3_ACCESS_KEY": "of a Secret", "TRIAGE_S3_SECRET_KEY": "of a Secret"}
+        if "access_key_file" not in text:
+            variables |= {"TRIAGE_S3_ACCESS_KEY": "of a Secret", "TRIAGE_S3_SECRET_KEY": "of a Secret"}
         read = load(path, variables)
         ports = {each["name"]: each["containerPort"] for each in container["ports"]}
         assert ports["http"] == metrics_port(read, container["args"][0]), name

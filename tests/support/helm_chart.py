@@ -56,14 +56,18 @@ networkPolicy:
 )
 GPU = "workGpu: {enabled: true, runtimeClassName: nvidia}\nwork: {replicas: 0}\n"
 KEDA = "autoscaling: {keda: {enabled: true, serverAddress: 'http://prometheus:9090', selector: 'namespace=\"x\"'}}\n"
-(EXAMPLE,) = re.findall(r"```yaml\n(image: .*?)```", (ROOT / "docs/how-to/kubernetes.md").read_text(), re.DOTALL)
+_PAGE = (ROOT / "docs/how-to/kubernetes.md").read_text()
+(EXAMPLE,) = re.findall(r"```yaml\n(image: .*?)```", _PAGE, re.DOTALL)
+(SHARED_EXAMPLE,) = re.findall(r"```yaml\n(store: .*?)```", _PAGE, re.DOTALL)
 FORMS = {
     "default": [],
     "files": [
         SETTINGS
         + "store: {kind: files}\npersistence: {existingClaim: mine, storageClass: local}\nreports: {enabled: true}\n"
+        "secretFiles: [{secret: cxr-triage-tls, folder: tls}]\n"
     ],
     "example": [EXAMPLE],
+    "example-shared": [EXAMPLE, SHARED_EXAMPLE],
     "cluster": [CLUSTER],
     "gpu": [GPU],
     "keda": [CLUSTER, KEDA],
