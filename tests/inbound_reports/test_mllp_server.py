@@ -145,6 +145,19 @@ def test_behind_a_proxy_the_peer_s_own_address_counts(redis_server: RedisServer,
         assert refused == 2
 
 
+@pytest.mark.parametrize("beginning", [header("10.1.2.3"), b"PROXY TCP4 10.1.2.3 192.0.2.1 40000 2575\r\n"])
+def test_a_header_of_a_proxy_that_is_not_named_is_an_error(
+    redis_server: RedisServer, spool: Spool, caplog: pytest.LogCaptureFixture, beginning: bytes
+) -> None:
+    a_study(spool)
+    with station(redis_server, spool) as place:
+        with plain(place.port) as sender:
+            sender.sendall(beginning + framed(report()))
+            assert ended(sender)
+        assert place.counted("read") == 0 and "begins with a PROXY header" in caplog.text
+        assert place.send(report()).code == "AA"
+
+
 def proxied(port: int, source: str = "127.0.0.2") -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=30, source_address=(source, 0))
 

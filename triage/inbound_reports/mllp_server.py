@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from triage.dicom.peer_address import Network, plain
+from triage.dicom.proxy_header import SIGNATURE
 from triage.dicom.tls import ServerTLS, TLSFailure, explain, failure_of
 from triage.errors import cause
 from triage.hl7.mllp_frames import Frames, TooLongError, framed, is_message
@@ -21,6 +22,8 @@ _AT_ONCE = 1 << 16
 _LOOK_S = 0.5
 _GOODBYE_S = 1.0
 """Seconds that a peer gets to hang up after us."""
+_PROXY_TEXT = b"PROXY "
+"""The beginning of a header of version 1."""
 
 
 logger = logging.getLogger(__name__)
@@ -131,6 +134,9 @@ class Sender:
                 _take_leave(connection)
                 return
             now = time.monotonic()
+            if data and not self._has_spoken and _is_proxy_header(data):
+                self._refuse_header()
+                return
             if data:
                 self.last_heard, self._has_spoken = now, True
             if not self._frames.begun:
@@ -147,6 +153,14 @@ class Sender:
                 self._began = now
             if data == b"" or self._is_over(now):
                 return
+
+    def _refuse_header(self) -> None:
+        logger.warning(
+            "connection of %s closed: it begins with a PROXY header, which is taken from reports.proxy_protocol_from "
+            "alone",
+            self._address,
+            extra=seldom(self._address),
+        )
 
     def _look_s(self, is_last: bool) -> float:
         """Return for how long to wait for bytes: not at all for a peer that was heard, and has begun nothing."""
@@ -174,6 +188,11 @@ class Sender:
             return
         connection.settimeout(self._bounds.message_timeout_s)
         connection.sendall(framed(content))
+
+
+def _is_proxy_header(beginning: bytes) -> bool:
+    """Return whether the first bytes of a connection are a PROXY header: whose message follows is not known."""
+    return beginning.startswith((SIGNATURE, _PROXY_TEXT))
 
 
 def _received(connection: socket.socket, wait_s: float = _LOOK_S) -> bytes | None:
