@@ -21,7 +21,10 @@ from triage.dicom.proxy_header import (
     rest_length,
 )
 
-PEERS = st.ip_addresses().filter(lambda each: not (each.is_multicast or each.is_unspecified))
+ADDRESSES = st.ip_addresses().map(lambda each: getattr(each, "ipv4_mapped", None) or each)
+PEERS = ADDRESSES.filter(lambda each: not (each.is_multicast or each.is_unspecified)) | st.ip_addresses(
+    network="::ffff:10.0.0.0/104"
+)
 VALUES = st.lists(
     st.tuples(st.integers(0, 255).filter(lambda kind: kind != CHECKSUM), st.binary(max_size=40)), max_size=5
 ).map(lambda pairs: b"".join(value(*each) for each in pairs))
