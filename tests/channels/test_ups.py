@@ -416,10 +416,10 @@ def test_a_nonurgent_study_has_the_order_s_priority(spool: Spool, order: str, pr
 # A workitem whose images could not be read, so that it names no patient.
 
 
-def told_without_its_patient(spool: Spool, port: int) -> tuple[LostSpool, Deliverer, str]:
+def told_without_its_patient(spool: Spool, port: int, tag: Tag = Tag.ABNORMAL) -> tuple[LostSpool, Deliverer, str]:
     """A study whose images could not be read for a quarter of an hour; its workitem is at the manager."""
     lost = LostSpool.open(spool.root)
-    study = a_study(lost, "ups")
+    study = a_study(lost, "ups", tag=tag)
     lost.lost_studies = frozenset({study})
     deliverer = a_deliverer(lost, port)
     assert isinstance(deliverer.now, Clock)
@@ -475,3 +475,40 @@ def test_a_renewal_whose_answer_is_lost_makes_one_workitem(spool: Spool):
         deliverer.round()
         assert [each.ProcedureStepState for each in manager.workitems.values()] == ["CANCELED", "SCHEDULED"]
     assert states(deliverer, study) == [DeliveryState.DELIVERED] * 2
+
+
+@pytest.mark.parametrize("state", ["COMPLETED", "CANCELED"])
+def test_a_raise_of_what_is_finished_and_named_no_patient_is_a_new_workitem(spool: Spool, state: str):
+    with ups_manager() as manager:
+        lost, deliverer, study = told_without_its_patient(spool, manager.port, tag=Tag.NORMAL)
+        first = only(manager)
+        first.ProcedureStepState = state
+        lost.lost_studies = frozenset()
+        raise_it(lost, study)
+        deliverer.round()
+        (second,) = (each for each in manager.workitems.values() if each is not first)
+    assert (second.ProcedureStepState, second.PatientID) == ("SCHEDULED", "P-1")
+    assert second.ScheduledProcedureStepPriority == "HIGH" and first.ProcedureStepState == state
+
+
+def test_a_raise_of_what_named_no_patient_reaches_a_manager_that_cancels_nothing(spool: Spool):
+    with ups_manager(cancel_status=0x0211) as manager:
+        lost, deliverer, study = told_without_its_patient(spool, manager.port, tag=Tag.NORMAL)
+        lost.lost_studies = frozenset()
+        raise_it(lost, study)
+        deliverer.round()
+        assert only(manager).ScheduledProcedureStepPriority == "HIGH"
+    assert states(deliverer, study) == [DeliveryState.DELIVERED] * 2 and "cannot be canceled" in said(deliverer, study)
+
+
+def test_the_last_workitem_without_a_patient_is_made_anew_whatever_became_of_those_before_it(spool: Spool):
+    """The second was made as the first was read; both name no patient."""
+    with ups_manager() as manager:
+        lost, deliverer, study = told_without_its_patient(spool, manager.port, tag=Tag.NORMAL)
+        only(manager).ProcedureStepState = "COMPLETED"
+        raise_it(lost, study)
+        deliverer.round()
+        assert [each.ProcedureStepState for each in manager.workitems.values()] == ["COMPLETED", "SCHEDULED"]
+        can_be_read(lost, deliverer)
+        found = [(each.ProcedureStepState, each.PatientID) for each in manager.workitems.values()]
+    assert found == [("COMPLETED", ""), ("CANCELED", ""), ("SCHEDULED", "P-1")]

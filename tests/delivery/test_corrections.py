@@ -11,6 +11,7 @@ import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
+from tests.support.lost_objects import LostSpool
 from tests.support.studies import a_radiograph, add_image, settle, store
 from tests.support.told_studies import Told, told
 from tests.support.ups_manager import ups_manager
@@ -268,6 +269,28 @@ def test_what_was_said_of_a_wrong_patient_is_taken_back_there_and_the_right_one_
     assert segments(result, "OBX")[0][5].startswith("NORMAL^")
     assert study.deliver() == b""
     assert study.outbox.to_be_told(study.study) == ()
+
+
+def test_what_takes_back_what_was_said_of_a_wrong_patient_stays_while_a_later_result_waits_for_images(
+    spool: Spool,
+) -> None:
+    lost = LostSpool.open(spool.root)
+    study = told(lost, RIS)
+    right = a_radiograph(study.study, PatientID="P-2", PatientName="ROE^RICHARD")
+    add_image(lost, right, tag=Tag.NORMAL, probability=0.1, patient=PatientMarks())
+    reject(study, vouched_for=True)
+    settle(lost, study.study, "ris")
+    assert study.build() is BuildResult.WITHDRAWN
+
+    late = a_radiograph(study.study, PatientID="P-2", PatientName="ROE^RICHARD")
+    add_image(lost, late, tag=Tag.ABNORMAL, probability=0.9, patient=PatientMarks())
+    settle(lost, study.study, "ris")
+    lost.lost_images = frozenset({str(late.SOPInstanceUID)})
+    assert study.build() is BuildResult.UNREAD
+    back = study.deliver()
+    assert segments(back, "PID")[0][3] == "P-1" and {fields[11] for fields in segments(back, "OBX")} == {"W"}
+    lost.lost_images = frozenset()
+    assert segments(study.deliver(), "PID")[0][3] == "P-2"
 
 
 def reject(study: Told, *, vouched_for: bool) -> None:

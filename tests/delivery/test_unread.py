@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydicom import dcmread
@@ -18,6 +18,7 @@ from tests.support.receivers import free_port, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7.settings import HL7Destination
 from triage.channels.registry import channel_of
+from triage.channels.sr.settings import SRDestination
 from triage.decision.identity import PatientMarks
 from triage.decision.reasons import Reason
 from triage.decision.rejection_note import RejectionNote
@@ -151,6 +152,25 @@ def test_an_abnormal_that_waits_leaves_while_what_followed_it_waits_for_images(s
         assert len(scp.received) == 1 and states(deliverer, study) == [DeliveryState.DELIVERED]
 
 
+def test_a_normal_does_not_leave_in_the_pause_in_which_the_study_became_abnormal(spool: Spool) -> None:
+    lost, clock = LostSpool.open(spool.root), Clock()
+    study = a_study(lost, "pacs", tag=Tag.NORMAL)
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock)
+        deliverer.outbox.set_disabled("pacs", True)
+        deliverer.round()  # built
+        add_image(lost, a_radiograph(study), tag=Tag.NORMAL, probability=0.1)
+        settle(lost, study, "pacs")
+        lost.lost_studies = frozenset({study})
+        deliverer.round()  # waits for images, and says no less than the decision
+        add_image(lost, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+        settle(lost, study, "pacs")
+        deliverer.outbox.set_disabled("pacs", False)
+        clock.at += 1.0
+        deliverer.round()
+        assert not scp.received and states(deliverer, study) == [DeliveryState.SUPERSEDED]
+
+
 class BrokenStudy(LostSpool):
     """A spool of which the decision of one study, ``broken``, cannot be read."""
 
@@ -280,3 +300,26 @@ def test_what_went_out_without_its_images_is_counted_until_they_can_be_read(spoo
         assert counted() == 2
         lost.lost_studies = frozenset()
         assert counted() == 0
+
+
+class OneAtATime(SRDestination):
+    one_at_a_time: ClassVar[bool] = True
+
+
+def test_a_destination_that_does_one_thing_at_a_time_holds_what_was_not_looked_at_too(spool: Spool) -> None:
+    broken, clock = BrokenStudy.open(spool.root), Clock()
+    study = a_study(broken, "pacs", tag=Tag.NORMAL)
+    with store_scp() as scp:
+        deliverer = a_deliverer(broken, scp.port, clock)
+        deliverer.destination = OneAtATime(**deliverer.destination.model_dump())
+        deliverer.outbox.set_disabled("pacs", True)
+        deliverer.round()  # built
+        deliverer.outbox.set_disabled("pacs", False)
+        add_image(broken, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
+        settle(broken, study, "pacs")
+        a_study(broken, "pacs", attributes={"PatientID": "P-2"})
+        broken.broken = study
+        for _ in range(2):
+            deliverer.round()
+            clock.at += 1.0
+        assert [str(dcmread(DicomBytesIO(each), force=True).PatientID) for each in scp.received] == ["P-2"]

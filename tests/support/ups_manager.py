@@ -23,8 +23,8 @@ PUSH, PULL = UnifiedProcedureStepPush, UnifiedProcedureStepPull
 
 @dataclass
 class Manager:
-    """Its workitems by UID, and what it was asked. ``create_status``, ``set_status``: its answer to N-CREATE and N-SET
-    if that is to be one of its own.
+    """Its workitems by UID, and what it was asked. ``create_status``, ``set_status``, ``cancel_status``: its answer to
+    N-CREATE, N-SET and a request to cancel if that is to be one of its own.
 
     ``abort``: it aborts instead of answering an N-CREATE, once it has kept the workitem if ``keep``.
     """
@@ -32,6 +32,7 @@ class Manager:
     port: int
     create_status: int = 0x0000
     set_status: int = 0x0000
+    cancel_status: int = 0x0000
     abort: bool = False
     keep: bool = True
     shows: bool = True
@@ -73,6 +74,8 @@ class Manager:
         uid = str(event.request.RequestedSOPInstanceUID)
         self.asked.append("cancel")
         assert event.request.ActionTypeID == 2
+        if self.cancel_status:
+            return self.cancel_status, None
         if uid not in self.workitems:
             return 0xC307, None
         there = self.workitems[uid]

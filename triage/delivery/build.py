@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from triage.channels.base import Built, Channel, DeliveryStatus, NothingToShowError, ObjectUnreadError, Skipped
-from triage.decision.types import URGENCY_OF_TAG, Tag
+from triage.decision.records import decision_from
+from triage.decision.types import URGENCY_OF_TAG, Tag, TriageDecision
 from triage.decision.urgency import lowers
 from triage.delivery.correction import due_correction
 from triage.delivery.outbox import Outbox
@@ -131,18 +132,32 @@ def _waited_s(notes: UnreadNotes, study: Study) -> float:
 
 def _wait(builder: Builder, study: Study) -> BuildResult:
     """Leave the message for later. One that waits and says less than what is known now must not leave meanwhile."""
-    uid = study.decision.study_instance_uid
-    records, unsent = _known(builder.outbox, uid, builder.destination, study.now)
-    for record in records:
-        if _never_left(record, unsent) and _says_less(record, study):
-            builder.outbox.supersede(unsent[record.number], study.now)
+    _take_out_lesser(builder, study.decision, study.now)
     return BuildResult.UNREAD
 
 
-def _says_less(record: DeliveryRecord, study: Study) -> bool:
+def take_out_lesser(builder: Builder, study_instance_uid: str, now: float) -> None:
+    """Take out what waits of a study that is put off and says less than its decision, which may be newer by now.
+
+    Takes the study's lock. Raises as ``build_if_changed``.
+    """
+    with builder.spool.study_lock(study_instance_uid):
+        record = builder.spool.decision(study_instance_uid)
+        if record is not None:
+            _take_out_lesser(builder, decision_from(record), now)
+
+
+def _take_out_lesser(builder: Builder, decision: TriageDecision, now: float) -> None:
+    records, unsent = _known(builder.outbox, decision.study_instance_uid, builder.destination, now)
+    for record in records:  # but what is said of another patient is taken back in any case
+        if not record.withdraws and _never_left(record, unsent) and _says_less(record, decision):
+            builder.outbox.supersede(unsent[record.number], now)
+
+
+def _says_less(record: DeliveryRecord, decision: TriageDecision) -> bool:
     """Return whether a message is less urgent than the decision, or says normal of what is not."""
-    was_normal = record.tag == Tag.NORMAL and study.decision.tag is not Tag.NORMAL
-    return was_normal or lowers(study.decision.urgency, record.told_urgency)
+    was_normal = record.tag == Tag.NORMAL and decision.tag is not Tag.NORMAL
+    return was_normal or lowers(decision.urgency, record.told_urgency)
 
 
 def _build_for(builder: Builder, study: Study) -> BuildResult:
@@ -281,7 +296,7 @@ def _previous(builder: Builder, study: Study, last: DeliveryRecord) -> PreviousM
     """Return the last message; with its bytes if this one corrects it."""
     uid = study.decision.study_instance_uid
     payload = builder.outbox.payload_sent(uid, last) if study.correction else b""
-    return PreviousMessage(last.revision, last.tag, last.identity, payload, last.lacks_images)
+    return PreviousMessage(last.revision, last.tag, last.identity, payload, last.lacks_images, last.said)
 
 
 def _built(channel: Channel, study: Study) -> Built | Skipped:

@@ -8,13 +8,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from triage.channels.base import Channel, DeliveryStatus, ObjectUnreadError
 from triage.channels.settings import Destination
-from triage.delivery.build import Builder, BuildResult, build_if_changed
+from triage.delivery.build import Builder, BuildResult, build_if_changed, take_out_lesser
 from triage.delivery.due import until
 from triage.delivery.outbox import Outbox
 from triage.delivery.sender import UNREACHABLE, Sender, cause_or_place
@@ -95,8 +95,9 @@ class Deliverer:
         try:
             marked = self._marked()
             if self.destination.one_at_a_time:
-                self._build_all(marked)
-                self.send()
+                unbuilt = set(marked)
+                self._build_all(marked, unbuilt.discard)
+                self._build_and_send([], unbuilt)
             else:
                 self._build_and_send(marked)
         finally:
@@ -110,9 +111,10 @@ class Deliverer:
         """Send what is due, unless the destination is switched off or being left alone."""
         self._build_and_send([])
 
-    def _build_and_send(self, marked: Sequence[str]) -> None:
+    def _build_and_send(self, marked: Sequence[str], held: Collection[str] = ()) -> None:
+        """Build for ``marked`` and send what is due, but nothing of the studies ``held``."""
         sender = Sender(self.spool, self.outbox, self.destination, self.channel, self.metrics, self.stopping, self.now)
-        due = sender.due(marked, _ROUND_S)
+        due = sender.due({*marked, *held}, _ROUND_S)
         if due is None or not (marked or due.any()):
             self._build_all(marked)
             return
@@ -127,19 +129,37 @@ class Deliverer:
         wanted = [uid for since, uid in marked if since <= due or since > now + _CLOCKS_DIFFER_S]
         return sorted(wanted, key=self._unread.waits)
 
-    def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] = lambda uid: None) -> None:
+    def _build_all(self, marked: Sequence[str], on_built: Callable[[str], None] | None = None) -> None:
         """Build for each study. Raises what failed if nothing went well: then it is of more than one study."""
         ended, errors, tried = until(_ROUND_S, self.stopping), list[OSError](), 0
+        waiting = self._waiting_of_put_off(marked) if on_built else set()
         for uid in marked:
             if ended():
                 break
             if self._unread.may_be_tried(uid, self.now()):
                 tried += 1
                 errors += self._build_one(uid)
-            if self._unread.may_leave(uid):
+            elif uid in waiting:
+                self._look_at(uid)
+            if on_built and self._unread.may_leave(uid):
                 on_built(uid)
         if errors and len(errors) == tried:
             raise errors[0]
+
+    def _waiting_of_put_off(self, marked: Sequence[str]) -> set[str]:
+        """Return the studies with messages that wait; none if no study can be put off in this round."""
+        if not any(map(self._unread.waits, marked)):
+            return set()
+        return {each.study_instance_uid for each in self.outbox.waiting(self.name)}
+
+    def _look_at(self, uid: str) -> None:
+        """Let no message of a study leave that is put off and of which more is known by now. Never raises OSError."""
+        begun = self.now()
+        try:
+            take_out_lesser(self._builder(), uid, begun)
+        except (OSError, ValueError, KeyError, TypeError) as error:  # said again when it is built
+            self._unread.failed(uid, begun, self.now(), looked_at=False)
+            logger.warning("%s: messages of study %s wait: %s", self.name, uid, cause_or_place(error))
 
     def _build_one(self, uid: str) -> list[OSError]:
         """Build for a study; return the error for which it was put off, if that may be of others, too."""
@@ -174,9 +194,11 @@ class Deliverer:
             self.metrics.held.labels(self.name).inc()
 
     def _build(self, uid: str) -> BuildResult:
+        return build_if_changed(self._builder(), uid, self.now(), may_be_noted=self._unread.is_noted(uid))
+
+    def _builder(self) -> Builder:
         waits_s = max(self._tries_last_s(), GIVEN_UP_AFTER_S)
-        builder = Builder(self.spool, self.outbox, self.name, self.channel, self.test, waits_s)
-        return build_if_changed(builder, uid, self.now(), may_be_noted=self._unread.is_noted(uid))
+        return Builder(self.spool, self.outbox, self.name, self.channel, self.test, waits_s)
 
     def _tries_last_s(self) -> float:
         """Return for how many seconds a message is tried that the destination does not take."""

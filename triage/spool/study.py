@@ -196,7 +196,8 @@ def referenced(image: StudyImage) -> tuple[str, str, str]:
 class PreviousMessage:
     """The last message to a destination about a study; ``payload`` has its bytes where a correction needs them.
 
-    ``lacked_images``: it was built without images that could not be read, and may name no patient.
+    ``lacked_images``: it was built without images that could not be read, and may name no patient. ``said``: what the
+    receiver learned.
     """
 
     revision: str
@@ -204,6 +205,7 @@ class PreviousMessage:
     identity: dict[str, str]
     payload: bytes = b""
     lacked_images: bool = False
+    said: Sequence[object] = ()
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any
 
@@ -21,6 +21,7 @@ from triage.channels.patient_study import encoded
 from triage.channels.ups.correction import (
     CANCELLATION,
     REQUEST_CANCEL,
+    has_new_result,
     is_cancellation,
     is_renewal,
     mark_correction,
@@ -137,7 +138,7 @@ class UPSChannel:
         if study.correction:
             mark_correction(made, study)
         elif study.before and study.before.lacked_images and not study.unread:
-            mark_renewal(made)
+            mark_renewal(made, has_new_result=study.before.said != self.content(study))
         return Built(encoded(made), {"workitems": " ".join([str(made.SOPInstanceUID), *earlier])}, left_out(study))
 
     @contextmanager
@@ -162,8 +163,10 @@ class UPSChannel:
 def send(association: Association, payload: bytes) -> SendResult:
     """Create the workitem in ``payload``, or change the earlier one that the manager has, and return the result."""
     dataset = dcmread(BytesIO(payload))
-    change = _end if is_renewal(dataset) else _cancel if is_cancellation(dataset) else _change
+    change = _cancel if is_cancellation(dataset) else _change
     try:
+        if is_renewal(dataset):
+            return _renew(association, dataset)
         for earlier in dataset.get("ReplacedProcedureStepSequence", []):
             outcome = change(association, dataset, str(earlier.ReferencedSOPInstanceUID))
             if outcome is not None:
@@ -246,14 +249,33 @@ def _cancel(association: Association, dataset: Dataset, earlier: str) -> SendRes
     return None if status in _UNKNOWN else _of_cancellation(status)
 
 
-def _end(association: Association, dataset: Dataset, earlier: str) -> SendResult | None:
-    """Request the cancellation of a workitem that named no patient. None if a new one has to be made.
+def _renew(association: Association, dataset: Dataset) -> SendResult:
+    """Cancel the workitem that named no patient, the newest that the manager has, and make one that does.
 
     None is made for one that is being read or was read, nor where the manager cancels nothing: both would be listed.
+    Those before the newest are finished: it was made because they were.
     """
-    status = _ask_to_cancel(association, dataset, earlier)
-    is_gone = status in _UNKNOWN or status == 0x0000 or status >> 12 == 0xB
-    return None if is_gone else _of_cancellation(status)
+    for earlier in dataset.ReplacedProcedureStepSequence:
+        uid = str(earlier.ReferencedSOPInstanceUID)
+        status = _ask_to_cancel(association, dataset, uid)
+        if status == 0x0000 or status >> 12 == 0xB:
+            break
+        if status not in _UNKNOWN:
+            return _renew_what_stays(association, dataset, uid, status)
+    return _create(association, dataset)
+
+
+def _renew_what_stays(association: Association, dataset: Dataset, uid: str, status: int) -> SendResult:
+    """Tell of a new result as ever: by a change of what cannot be canceled, or by a new workitem where it is final."""
+    refused = _of_cancellation(status)
+    if refused.status is DeliveryStatus.RETRY or not has_new_result(dataset):
+        return refused
+    outcome = _change(association, dataset, uid)
+    if outcome is None:
+        return _create(association, dataset)
+    if outcome.status is not DeliveryStatus.DELIVERED:
+        return outcome
+    return replace(outcome, detail=f"{outcome.detail}; it cannot be canceled, and names no patient still", warned=True)
 
 
 def _ask_to_cancel(association: Association, dataset: Dataset, uid: str) -> int:

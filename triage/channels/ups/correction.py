@@ -19,6 +19,8 @@ CANCELLATION = ("ReasonForCancellation", "ProcedureStepDiscontinuationReasonCode
 """Attributes of a cancellation request (PS3.4 Table CC.2.2-1); in a payload of ours they mark a correction."""
 
 _WRONG_ENTRY = ("110514", "DCM", "Incorrect worklist entry selected")
+_RENEWED = "made anew, as it named no patient while the images could not be read"
+_WITH_NEW_RESULT = ", and with a new result"
 _UNSPECIFIED = ("110513", "DCM", "Discontinued for unspecified reason")
 
 
@@ -31,10 +33,15 @@ def mark_correction(made: Dataset, study: Study) -> None:
         made.ProcedureStepDiscontinuationReasonCodeSequence = [code(*_WRONG_ENTRY)]
 
 
-def mark_renewal(made: Dataset) -> None:
+def mark_renewal(made: Dataset, *, has_new_result: bool) -> None:
     """Mark a workitem as one that is made anew in place of one without a patient, which is canceled first."""
-    made.ReasonForCancellation = "made anew, as it named no patient while the images could not be read"
+    made.ReasonForCancellation = f"{_RENEWED}{_WITH_NEW_RESULT if has_new_result else ''}"
     made.ProcedureStepDiscontinuationReasonCodeSequence = [code(*_UNSPECIFIED)]
+
+
+def has_new_result(renewal: Dataset) -> bool:
+    """Return True if a workitem that is made anew says more than the one before it but for the patient."""
+    return str(renewal.ReasonForCancellation).endswith(_WITH_NEW_RESULT)
 
 
 def is_renewal(payload: Dataset) -> bool:
