@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar
 
 import pytest
@@ -28,6 +30,7 @@ from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.delivery.unread import UnreadNotes
 from triage.operations.dead_letters import drop
+from triage.spool.errors import LockedError
 from triage.spool.patient import certain_identifiers_of, patient_of
 from triage.spool.spool import Spool
 from triage.spool.study import GIVEN_UP_AFTER_S
@@ -262,6 +265,39 @@ def test_a_later_result_of_a_study_that_was_told_of_without_its_images_waits_no_
         deliverer.round()
     assert [each.tag for each in deliverer.outbox.records(study)] == [Tag.NORMAL, Tag.ABNORMAL]
     assert len(scp.received) == 2
+
+
+class HeldStudy(LostSpool):
+    """A spool of which another process holds the study ``held``."""
+
+    held = ""
+
+    @contextmanager
+    def study_lock(self, study_instance_uid: str) -> Iterator[None]:
+        if study_instance_uid == self.held:
+            raise LockedError(errno.ETIMEDOUT, "another process holds it")
+        with super().study_lock(study_instance_uid):
+            yield
+
+
+def test_a_study_that_another_process_holds_ends_no_look(spool: Spool) -> None:
+    held, clock = HeldStudy.open(spool.root), Clock()
+    with store_scp() as scp:
+        deliverer = a_deliverer(held, scp.port, clock)
+        studies = sorted(a_study(held, "pacs") for _ in range(2))
+        held.lost_studies = frozenset(studies)
+        deliverer.round()
+        clock.at += GIVEN_UP_AFTER_S + 1.0
+        deliverer.round()
+        held.lost_studies, held.held = frozenset(), studies[0]
+        clock.at += 61.0
+        deliverer.round()  # looks
+        assert UnreadNotes(held, "pacs").studies() == studies[:1]
+        held.held = ""
+        clock.at += 61.0
+        deliverer.round()
+        deliverer.round()
+    assert len(scp.received) == 4 and UnreadNotes(held, "pacs").studies() == []
 
 
 def test_what_a_person_has_dropped_is_not_told_again_when_its_images_can_be_read(spool: Spool) -> None:

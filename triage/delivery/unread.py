@@ -149,15 +149,14 @@ class UnreadTurns:
                 return  # the next one has its turn with the next look
 
     def _is_forgotten(self, study_instance_uid: str) -> bool:
-        """Mark a study anew if it can be read, and forget its note; return False if it cannot."""
+        """Mark a study anew if it can be read and marked, and forget its note; return False if it cannot."""
         spool, uid = self.notes.spool, study_instance_uid
         if self.notes.is_told_without(uid):
             try:
-                found = read_whole_study(spool, uid)
-            except (OSError, ValueError, KeyError, TypeError):
+                if read_whole_study(spool, uid) is not None:
+                    with spool.study_lock(uid):
+                        self.outbox.mark(uid, self.notes.destination)
+            except (OSError, ValueError, KeyError, TypeError):  # or another process holds it
                 return False
-            if found is not None:
-                with spool.study_lock(uid):
-                    self.outbox.mark(uid, self.notes.destination)
         self.notes.forget(uid)
         return True
