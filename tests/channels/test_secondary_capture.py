@@ -448,3 +448,46 @@ def test_while_the_store_gives_no_objects_no_study_is_given_up(spool: Spool):
             with pytest.raises(OSError, match="does not answer"):
                 at_next_try(deliverer, clock)
     assert len(deliverer.outbox.marked("pacs")) == 4 and not deliverer.outbox.dead.count("pacs")
+
+
+def one_that_waits(spool: Spool, deliverer: Deliverer, tag: Tag) -> str:
+    """A study whose message is built, and was never sent."""
+    study = mapped(spool, "pacs", tag=tag)
+    deliverer.outbox.set_disabled("pacs", True)
+    deliverer.round()
+    deliverer.outbox.set_disabled("pacs", False)
+    return study
+
+
+def test_an_abnormal_that_waits_leaves_while_the_next_one_waits_for_pixels(spool: Spool):
+    lost, clock = LostSpool.open(spool.root), Clock()
+    with store_scp() as scp:
+        deliverer = a_deliverer(lost, scp.port, clock)
+        study = one_that_waits(lost, deliverer, Tag.ABNORMAL)
+        late = a_radiograph(study)
+        add_image(lost, late, tag=Tag.ABNORMAL, probability=0.95, activation_map=MAP)
+        settle(lost, study, "pacs")
+        lost.of_pixels, lost.lost_images = True, frozenset({str(late.SOPInstanceUID)})
+        clock.at += 100.0
+        deliverer.round()
+        assert states(deliverer, study) == [DeliveryState.DELIVERED] and len(scp.received) == 1
+        lost.lost_images = frozenset()
+        clock.at += 60.0
+        deliverer.round()
+    assert states(deliverer, study) == [DeliveryState.DELIVERED] * 2
+
+
+def test_a_normal_that_waits_does_not_leave_when_the_abnormal_one_after_it_is_a_dead_letter(spool: Spool):
+    with store_scp() as scp:
+        deliverer = a_deliverer(spool, scp.port)
+        study = one_that_waits(spool, deliverer, Tag.NORMAL)
+        late = a_radiograph(study)
+        whole = set(spool.study_folder(study).glob("*.dcm"))
+        add_image(spool, late, tag=Tag.ABNORMAL, probability=0.95, activation_map=MAP)
+        settle(spool, study, "pacs")
+        (path,) = set(spool.study_folder(study).glob("*.dcm")) - whole
+        path.write_bytes(path.read_bytes()[:3000])
+        for _ in range(2):
+            deliverer.round()
+    assert deliverer.outbox.dead.count("pacs") == 1
+    assert states(deliverer, study) == [DeliveryState.SUPERSEDED] and not scp.received

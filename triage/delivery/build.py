@@ -182,10 +182,14 @@ def _build_for(builder: Builder, study: Study) -> BuildResult:
             *(destination, uid, _raised(reached[-1]), uid),
         )
         return BuildResult.HELD
-    reached = _supersede(outbox, reached, unsent, study.now)
-    if not reached:  # what it corrects was never sent
+    replaced = [unsent[each.number] for each in reached if _never_left(each, unsent)]
+    if not there:  # what it corrects was never sent
         study = replace(study, correction=None)
-    return _build(builder, study, content, records[-1].number + 1 if records else 1, reached)
+    named = _named(builder, study, records[-1].number + 1 if records else 1, there)
+    built = _built(builder.channel, named)
+    for item in replaced:  # only now: what could not be built takes the place of nothing
+        outbox.supersede(item, study.now)
+    return _take_over(builder, named, content, built)
 
 
 def _known(
@@ -220,34 +224,17 @@ def _raised(record: DeliveryRecord) -> str:
     return record.urgency or record.tag.lower()
 
 
-def _supersede(
-    outbox: Outbox, reached: list[DeliveryRecord], unsent: dict[int, OutgoingObject], now: float
-) -> list[DeliveryRecord]:
-    """Remove the messages that wait and were never tried, which the new result replaces. Return the others."""
-    kept = []
-    for record in reached:
-        if _never_left(record, unsent):
-            outbox.supersede(unsent[record.number], now)
-        else:
-            kept.append(record)
-    return kept
-
-
 def _never_left(record: DeliveryRecord, unsent: Mapping[int, OutgoingObject]) -> bool:
     """Return whether the message waits and cannot have reached the peer, as any attempt may have."""
     left = any(each["outcome"] in (BEGUN, DeliveryStatus.RETRY) for each in record.tries)
     return record.state is DeliveryState.WAITING and record.number in unsent and not left
 
 
-def _build(
-    builder: Builder, study: Study, content: list[object], number: int, reached: list[DeliveryRecord]
-) -> BuildResult:
-    named = _named(builder, study, number, reached)
-    built = _built(builder.channel, named)
+def _take_over(builder: Builder, study: Study, content: list[object], built: Built | Skipped) -> BuildResult:
     record = DeliveryRecord(
         destination=builder.destination,
-        number=named.number,
-        revision=named.revision,
+        number=study.number,
+        revision=study.revision,
         state=DeliveryState.WAITING,
         tag=study.decision.tag,
         said=content,

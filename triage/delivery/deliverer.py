@@ -9,6 +9,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -228,6 +229,13 @@ class Deliverer:
         self._give_up(uid, where_raised(error))
 
     def _give_up(self, uid: str, why: str) -> None:
+        begun = self.now()
+        try:
+            with suppress(ValueError, KeyError, TypeError):  # its records cannot be read
+                take_out_lesser(self._builder(), uid, begun)  # else a NORMAL would leave in place of what failed
+        except OSError as error:
+            self._put_off(uid, begun, error)
+            return
         self.outbox.dead.bury_study(uid, self.name, f"cannot be built: {why}")
         self._unread.done(uid)
         self._unread.notes.forget(uid)  # one that a person requeues is waited for anew

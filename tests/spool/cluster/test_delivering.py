@@ -15,7 +15,8 @@ from tests.support.cluster import Cluster
 from tests.support.failing_buckets import FailingKeys
 from tests.support.receivers import store_scp
 from tests.support.requeued import a_requeued_result, assert_the_newest_is_there, deliver_all
-from tests.support.studies import a_study
+from tests.support.studies import a_radiograph, a_study, add_image, settle
+from triage.decision.types import Tag
 from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.places import UNREAD
@@ -125,3 +126,28 @@ def test_a_study_that_another_process_holds_holds_up_no_other(cluster: Cluster):
         clock.at += 60.0
         deliverer.round()
     assert len(scp.received) == 2 and not deliverer.outbox.dead.count("pacs")
+
+
+def test_a_normal_that_waits_does_not_leave_when_the_abnormal_one_after_it_cannot_be_built(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+):
+    """What was written in the transaction that failed is undone."""
+
+    def failing(*_: object) -> None:
+        raise ValueError("odd")
+
+    clock, store = Clock(), cluster.open()
+    with store_scp() as scp:
+        deliverer = a_deliverer(store, scp.port, clock)  # type: ignore[arg-type]
+        study = a_study(store, "pacs", tag=Tag.NORMAL)  # type: ignore[arg-type]
+        deliverer.outbox.set_disabled("pacs", True)
+        deliverer.round()  # built
+        deliverer.outbox.set_disabled("pacs", False)
+        add_image(store, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)  # type: ignore[arg-type]
+        settle(store, study, "pacs")  # type: ignore[arg-type]
+        monkeypatch.setattr(type(deliverer.channel), "build", failing)
+        clock.at += 100.0
+        for _ in range(2):
+            deliverer.round()
+    assert deliverer.outbox.dead.count("pacs") == 1 and not scp.received
+    assert [record.state for record in deliverer.outbox.records(study)] == [DeliveryState.SUPERSEDED]
