@@ -111,11 +111,14 @@ def test_an_object_that_was_given_up_takes_the_patient_from_no_other_image(spool
     assert b"P-1" in built(lost, study)
 
 
-def test_a_change_of_an_order_that_the_images_alone_name_is_sent_once_they_can_be_read(spool: Spool) -> None:
+def test_a_change_of_an_order_that_the_images_alone_name_is_sent_once_they_can_be_read(
+    spool: Spool, caplog: pytest.LogCaptureFixture
+) -> None:
     lost = LostSpool.open(spool.root)
     study = a_study(spool, "ris", attributes={"AccessionNumber": "", "PlacerOrderNumberImagingServiceRequest": "PL-1"})
     lost.lost_studies = frozenset({study})
     assert built(lost, study, message="ORM^O01") == b""
+    assert "names no patient" not in caplog.text  # there is no message
     assert UnreadNotes(lost, "ris").is_told_without(study)  # so that ``UnreadTurns.look`` marks it anew
 
 

@@ -115,11 +115,13 @@ def _build_with_images(builder: Builder, study: Study, *, may_be_noted: bool) ->
         return _wait(builder, study)
     if study.unread and built not in (BuildResult.WITHDRAWN, BuildResult.LATER):
         notes.told_without(uid)  # also where there was nothing to tell: with what the images say there may be
-        logger.error(
-            "%s: the images of study %s cannot be read since a quarter of an hour: its message names no patient that "
-            "they alone name. It is sent again when they can be read; `triage store compare` says what is lost",
-            *(builder.destination, uid),
-        )
+        if built in (BuildResult.BUILT, BuildResult.REPAIRED):
+            logger.error(
+                "%s: the images of study %s cannot be read since a quarter of an hour: its message names no patient "
+                "that they alone name. It is sent again when they can be read; `triage store compare` says what is "
+                "lost",
+                *(builder.destination, uid),
+            )
     elif may_be_noted and not study.unread:
         notes.forget(uid)
     return built
