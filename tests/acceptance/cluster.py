@@ -39,8 +39,9 @@ from tests.support.audit_schema import checked, event
 from tests.support.builders import an_instance
 from tests.support.dicom_senders import storescu
 from tests.support.load_behind_haproxy import Sender, balancer, telling, told
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
-from tests.support.receivers import free_port, store_scp
+from tests.support.receivers import store_scp
 from tests.support.redis_server import RedisServer
 from tests.support.seaweed import SeaweedServer
 from tests.support.service import a_chest

@@ -17,7 +17,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.support import audit_schema as schema
 from tests.support.browser import chromium, watched
 from tests.support.certificates import Authority, Certificate, authority
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.reverse_proxies import example, nginx
 from tests.support.wait import wait_for

@@ -20,7 +20,7 @@ import pytest
 
 from tests.support.inference_server import brightness
 from tests.support.model_folders import SIZE, write_model, write_remote_model
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import Roles, a_chest, assert_one_result_each, is_done, receive, roles
 from tests.support.wait import wait_for

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.canary_service import Site, passed, site, stuck
 from tests.support.certificates import Authority, Certificate, authority
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from triage.settings.load import SettingsError, load
 from triage.settings.schema import Settings

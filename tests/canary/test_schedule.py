@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from tests.support.dicom_peer import Running, running_listener
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 from triage.canary.partition import CANARY, is_registered, last_success, open_partition, record_success
 from triage.canary.run import CanaryObserver, CanaryResult, CanaryRunningError, CanarySetup, run_canary

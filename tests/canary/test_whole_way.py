@@ -12,7 +12,7 @@ from pydicom import dcmread
 from tests.support.canary_service import Site, passed, site, stuck
 from tests.support.dicom_peer import store
 from tests.support.mllp_listener import acknowledging
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for

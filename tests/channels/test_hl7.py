@@ -27,7 +27,8 @@ from tests.support.mllp_listener import (
     in_turn,
     mllp_listener,
 )
-from tests.support.receivers import free_port, silent_port
+from tests.support.ports import free_port
+from tests.support.receivers import silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7.settings import HL7Destination
 from triage.channels.registry import channel_of

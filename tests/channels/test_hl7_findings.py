@@ -9,7 +9,7 @@ import pytest
 from tests.channels.test_hl7 import a_deliverer, delivered, states
 from tests.support.findings import CRITICAL_EFFUSION, a_score, scored
 from tests.support.mllp_listener import acknowledging, mllp_listener
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7.message import Profile, message
 from triage.decision.records import decision_from, to_record

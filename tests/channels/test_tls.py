@@ -18,7 +18,8 @@ from tests.channels.test_ups import a_deliverer as a_ups_deliverer
 from tests.channels.test_ups import only, states
 from tests.delivery.test_deliverer import Clock
 from tests.support.certificates import Authority, Certificate, authority, server_context
-from tests.support.receivers import free_port, listens, silent_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import listens, silent_port, store_scp
 from tests.support.studies import a_study
 from tests.support.ups_manager import ups_manager
 from tests.support.wait import wait_for

@@ -26,7 +26,8 @@ from tests.runtime.test_http_request import peer
 from tests.support.certificates import authority, server_context
 from tests.support.findings import CRITICAL_EFFUSION, a_score, scored
 from tests.support.odd_text import ODD
-from tests.support.receivers import free_port, silent_port
+from tests.support.ports import free_port
+from tests.support.receivers import silent_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.registry import channel_of
 from triage.channels.webhook.channel import SIGNATURE

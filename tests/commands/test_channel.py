@@ -11,7 +11,8 @@ from click.testing import CliRunner, Result
 
 from tests.delivery.test_deliverer import a_deliverer, states
 from tests.support.mllp_listener import acknowledging, mllp_listener
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.studies import a_study
 from triage.cli import triage
 from triage.delivery.outbox import Outbox

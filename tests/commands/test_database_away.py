@@ -10,7 +10,7 @@ import click
 import pytest
 
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.service import a_chest
 from triage.cli import triage
 from triage.commands.base import Invocation, run_program

@@ -22,7 +22,8 @@ from pydicom.uid import ComprehensiveSRStorage, ExplicitVRLittleEndian
 from pynetdicom.presentation import build_context
 
 from tests.support.dicom_peer import data_set_of
-from tests.support.receivers import free_port, listens, orthanc, silent_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import listens, orthanc, silent_port, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.wait import wait_for
 from triage.channels.registry import channel_of

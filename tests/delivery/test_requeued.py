@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from tests.delivery.test_deliverer import Clock, a_deliverer
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.requeued import a_requeued_result, assert_the_newest_is_there, deliver_all
 from tests.support.studies import a_study
 from triage.delivery.message_records import MessageRecords

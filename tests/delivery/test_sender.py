@@ -24,7 +24,8 @@ from tests.channels import test_hl7 as hl7
 from tests.delivery.test_deliverer import STORESCP, Clock, a_deliverer, attempts, states
 from tests.support.dicom_peer import data_set_of
 from tests.support.mllp_listener import acknowledgement, acknowledging, control_id_of, framed, mllp_listener
-from tests.support.receivers import StoreSCP, free_port, listens, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import StoreSCP, listens, store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.wait import wait_for
 from triage.channels.base import Built, Skipped

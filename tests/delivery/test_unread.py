@@ -16,7 +16,8 @@ from pydicom.uid import generate_uid
 
 from tests.delivery.test_deliverer import Clock, a_deliverer, states
 from tests.support.lost_objects import LostSpool
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.channels.hl7.settings import HL7Destination
 from triage.channels.registry import channel_of

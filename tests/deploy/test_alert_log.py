@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.whole_service import free_ports
+from tests.support.ports import free_ports
 
 SCRIPT = Path(__file__).parents[2] / "deploy/alertmanager/alert_log.py"
 

@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from tests.support.browser import chromium, watched
 from tests.support.certificates import authority
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.reverse_proxies import apache, example, nginx
 from tests.support.worklist_page import served, tagged

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.audit_repository import RSYSLOGD, Repository, example, rsyslog
 from tests.support.certificates import Authority, authority
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 from triage.security.audit_file import AuditFile
 from triage.security.audit_message import AuditSource

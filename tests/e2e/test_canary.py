@@ -17,7 +17,8 @@ import pytest
 from pydicom import dcmread
 
 from tests.support.model_folders import write_model
-from tests.support.receivers import Orthanc, free_port, orthanc
+from tests.support.ports import free_port
+from tests.support.receivers import Orthanc, orthanc
 from tests.support.wait import wait_for
 from tests.support.whole_service import fetch
 from triage.canary.study import PATIENT_ID

@@ -11,9 +11,10 @@ import cv2
 import pytest
 
 from tests.support.dicom_senders import dcmsend
+from tests.support.ports import free_ports
 from tests.support.real_radiographs import Sent, adults, real_chests, wrapped
 from tests.support.wait import wait_for
-from tests.support.whole_service import Service, free_ports
+from tests.support.whole_service import Service
 from triage.phantom.samples import write_phantoms
 
 

@@ -18,7 +18,8 @@ from tests.support.dicom_peer import DX, RawPeer
 from tests.support.faulty_data_sets import ACCESSION, Sent, an_order, refused, scored, whole
 from tests.support.mllp_listener import acknowledging, mllp_listener
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.service import NO_LIMIT
 from tests.support.wait import wait_for
 from triage.channels.base import Built

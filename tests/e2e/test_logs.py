@@ -9,7 +9,8 @@ from typing import Any
 
 from tests.support.mllp_listener import acknowledging, mllp_listener
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for
 from tests.support.whole_service import TRIAGE, Service

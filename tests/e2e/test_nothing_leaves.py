@@ -10,9 +10,10 @@ import pytest
 
 from tests.support.cohort_images import TINY, write_cohort
 from tests.support.model_folders import write_model
+from tests.support.ports import free_ports
 from tests.support.service import REPOSITORY
 from tests.support.watched_network import IPV6, Watched, watched
-from tests.support.whole_service import TRIAGE, Service, free_ports
+from tests.support.whole_service import TRIAGE, Service
 from triage.cli import triage
 from triage.phantom.samples import write_phantoms
 from triage.spool.spool import Spool

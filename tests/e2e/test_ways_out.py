@@ -23,7 +23,8 @@ from tests.support.certificates import authority
 from tests.support.dicom_peer import running_listener
 from tests.support.mllp_listener import acknowledging, mllp_listener
 from tests.support.model_folders import write_model
-from tests.support.receivers import Orthanc, free_port, listens, orthanc
+from tests.support.ports import free_port
+from tests.support.receivers import Orthanc, listens, orthanc
 from tests.support.studies import a_radiograph
 from tests.support.wait import wait_for
 from triage.channels.registry import channel_of

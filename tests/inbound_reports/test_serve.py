@@ -9,7 +9,7 @@ from unittest.mock import Mock
 import httpx
 from hl7.client import MLLPClient
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, report
 from tests.support.service import roles

@@ -18,7 +18,7 @@ from pydicom.uid import generate_uid
 
 from tests.channels.test_ups import a_deliverer
 from tests.support.certificates import authority, server_context
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from tests.support.ups_manager import PUSH, Manager, ups_manager

@@ -27,8 +27,8 @@ from tests.support.dicom_peer import (
     with_meta,
 )
 from tests.support.dicom_senders import run, storescu
+from tests.support.ports import free_port
 from tests.support.proxy_headers import header
-from tests.support.receivers import free_port
 from tests.support.tcp_proxy import ADDRESS, checks, haproxy, running
 from tests.support.wait import wait_for
 from triage.dicom.part10 import Receipt, read_receipt

@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 from tests.runtime.test_http_request import peer
 from tests.support.certificates import authority
 from tests.support.inference_server import NAME, InferenceServer, images_of, inference_server
+from tests.support.ports import free_port
 from tests.support.raw_http import drain_request
-from tests.support.receivers import free_port
 from triage.dicom.tls import ClientTLS
 from triage.model.open_inference import InferenceError, OpenInferenceClient, TensorContract, model_name
 from triage.runtime.http_request import HttpResponse

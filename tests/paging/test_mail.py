@@ -11,7 +11,8 @@ import pytest
 
 from tests.support.certificates import Authority, authority, server_context
 from tests.support.mail_server import PASSWORD, USER, mail_server
-from tests.support.receivers import free_port, silent_port
+from tests.support.ports import free_port
+from tests.support.receivers import silent_port
 from triage.dicom.tls import ClientTLS
 from triage.paging.mail import MailRoute, MailServer, Security
 from triage.paging.message import Page

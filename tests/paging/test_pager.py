@@ -20,7 +20,8 @@ from prometheus_client import CollectorRegistry
 from tests.support.kill_at import once_at
 from tests.support.lost_objects import LostSpool
 from tests.support.mail_server import Mailbox, mail_server
-from tests.support.receivers import free_port, silent_port
+from tests.support.ports import free_port
+from tests.support.receivers import silent_port
 from tests.support.studies import POLICY, a_radiograph, a_study, add_image, settle
 from triage.decision.findings import FindingScore
 from triage.decision.types import ModelResult, Tag

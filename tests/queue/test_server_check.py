@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from tests.support.ports import free_ports
 from tests.support.redis_server import RedisServer
-from tests.support.whole_service import free_ports
 from triage.errors import StartError
 from triage.queue.server_check import check_server
 

@@ -14,7 +14,7 @@ from release.clean_copy import tracked
 from release.wheels import build_wheels
 from tests.release.conftest import ROOT
 from tests.support.installed_wheels import bare_environment, install
-from tests.support.whole_service import free_ports
+from tests.support.ports import free_ports
 from triage.errors import EXIT_CANNOT_START
 
 CODE = ("triage", "training", "export")

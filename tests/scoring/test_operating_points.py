@@ -18,7 +18,7 @@ from tests.delivery.test_deliverer import a_deliverer
 from tests.scoring.test_batch import Bench, changed
 from tests.support.model_folders import write_model
 from tests.support.points import AT, a_point, write_file
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.service import a_chest, receive
 from triage.cli import triage
 from triage.decision.operating_points import ImageFacts

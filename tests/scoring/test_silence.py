@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from tests.delivery.test_deliverer import a_deliverer
 from tests.scoring.test_batch import Bench, sessions
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import a_chest, receive
 from triage.decision.records import decision_from

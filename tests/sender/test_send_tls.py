@@ -13,7 +13,7 @@ from pydicom import dcmread
 from tests.channels.test_tls import dcmtk_scp
 from tests.support.certificates import Authority, Certificate, authority
 from tests.support.dicom_peer import running_listener
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from triage.cli import triage
 from triage.errors import StartError
 from triage.listener.address import own_listener

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port
+from tests.support.ports import free_port, free_ports
 from tests.support.service import Role, Roles
 from tests.support.wait import wait_for
-from tests.support.whole_service import fetch, free_ports
+from tests.support.whole_service import fetch
 
 PORT_OF = {
     "deliver": "deliver_metrics_port",

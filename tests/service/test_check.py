@@ -19,7 +19,8 @@ from tests.support.certificates import Authority, authority, server_context
 from tests.support.identity_provider import CLIENT, PAGE, IdentityProvider, identity_provider
 from tests.support.mllp_listener import acknowledging, mllp_listener
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.redis_server import RedisServer
 from triage.cli import triage
 from triage.service.check import everything

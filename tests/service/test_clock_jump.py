@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.builders import a_decision
 from tests.support.mllp_listener import acknowledging, mllp_listener
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import ROLE, Role, Roles, roles
 from tests.support.studies import a_study

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.report_sender import Answer, plain, report
 from tests.support.service import Role, roles

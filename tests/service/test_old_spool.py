@@ -18,7 +18,7 @@ from tests.sender.test_send import storescp
 from tests.support.dicom_peer import data_set_of
 from tests.support.mllp_listener import Listener, acknowledging, mllp_listener
 from tests.support.old_release import OldInstallation, unpacked, write_models
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import is_done, roles
 from tests.support.wait import wait_for

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from tests.support.mail_server import Mailbox, mail_server
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.service import Roles, roles
 from tests.support.studies import a_study
 from tests.support.wait import wait_for

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import Role, Roles, roles
 from tests.support.wait import wait_for

@@ -12,7 +12,7 @@ from redis.sentinel import MasterNotFoundError
 
 from tests.support.dicom_peer import store
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.sentinels import NAME, WatchedRedis
 from tests.support.service import Roles, a_chest, assert_one_result_each, is_done, read_bytes, receive, roles
 from tests.support.wait import wait_for

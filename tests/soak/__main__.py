@@ -16,8 +16,9 @@ import psutil
 from tests.soak.load import Load
 from tests.soak.samples import MIB, Growth, Watch, growth, series
 from tests.support.model_folders import write_model
+from tests.support.ports import free_ports
 from tests.support.receivers import store_scp
-from tests.support.whole_service import Service, free_ports
+from tests.support.whole_service import Service
 
 SAMPLE_S = 5.0
 SETTLE_S = 180.0

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 import pytest
 
 from tests.delivery.test_deliverer import Clock, a_deliverer
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.studies import a_radiograph, a_study, add_image, settle
 from triage.delivery.build import Builder, BuildResult, build_if_changed
 from triage.spool.instance import ReceivedInstance

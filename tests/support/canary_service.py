@@ -11,7 +11,8 @@ from pathlib import Path
 
 from tests.support.mllp_listener import Answer, Listener, acknowledging, mllp_listener
 from tests.support.model_folders import write_model
-from tests.support.receivers import StoreSCP, free_port, listens, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import StoreSCP, listens, store_scp
 from tests.support.service import REPOSITORY, ROLE, Role, Roles, roles
 from tests.support.wait import wait_for
 from triage.canary.partition import open_partition

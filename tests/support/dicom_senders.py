@@ -25,8 +25,9 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from tests.support.ports import free_ports
 from tests.support.wait import wait_for
-from tests.support.whole_service import AE_TITLE, fetch, free_ports
+from tests.support.whole_service import AE_TITLE, fetch
 
 # By absolute path: pynetdicom puts scripts of the same names into the environment.
 DCMTK = Path("/usr/bin")

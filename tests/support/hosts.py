@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import cast
 from uuid import uuid4
 
+from tests.support.ports import free_ports
 from tests.support.service import Role, Roles
 from tests.support.wait import wait_for
-from tests.support.whole_service import fetch, free_ports
+from tests.support.whole_service import fetch
 from triage.spool.cluster.address import BucketAddress, ClusterAddress, DatabaseAddress
 from triage.spool.cluster.cluster_store import ClusterStore
 from triage.spool.open_store import open_store

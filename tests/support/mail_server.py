@@ -15,7 +15,7 @@ from typing import Any
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 
 USER, PASSWORD = "triage", "a word for the mail server"
 

@@ -19,15 +19,10 @@ import pytest
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 
 ORTHANC = "/usr/sbin/Orthanc"
-
-
-def free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
 
 
 @dataclass

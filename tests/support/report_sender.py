@@ -12,7 +12,7 @@ from typing import Any
 from hl7.client import MLLPClient
 from prometheus_client import CollectorRegistry
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.wait import wait_for
 from triage.decision.records import decision_from

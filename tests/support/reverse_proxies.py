@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.wait import wait_for
 
 NGINX, APACHE = Path("/usr/sbin/nginx"), Path("/usr/sbin/apache2")

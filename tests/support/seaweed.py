@@ -12,9 +12,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
+from tests.support.ports import free_ports
 from tests.support.s3_peer import ACCESS_KEY, BUCKET, SECRET_KEY
 from tests.support.wait import wait_for
-from tests.support.whole_service import free_ports
 from triage.spool.cluster.address import BucketAddress
 from triage.spool.cluster.s3_client import Body, S3Client
 from triage.spool.cluster.s3_signature import S3Request

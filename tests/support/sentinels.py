@@ -13,7 +13,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from tests.support.certificates import Certificate, authority
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import redis_executable
 from tests.support.wait import wait_for
 

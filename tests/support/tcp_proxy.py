@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.reverse_proxies import skip_without
 from tests.support.wait import wait_for
 

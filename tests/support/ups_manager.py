@@ -16,7 +16,7 @@ from pynetdicom.sop_class import (
     Verification,
 )
 
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 
 PUSH, PULL = UnifiedProcedureStepPush, UnifiedProcedureStepPull
 

@@ -4,38 +4,22 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import urllib.error
 import urllib.request
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
+from tests.support.ports import free_ports
 from tests.support.wait import wait_for
 from triage.spool.spool import Spool
 
 TRIAGE = Path(sys.executable).parent / "triage"
 AE_TITLE = "CXR_TRIAGE"
 _STOP_S = 120.0
-
-
-def free_ports(count: int) -> int:
-    """The first of ``count`` consecutive free TCP ports, below those that the kernel gives to whoever connects."""
-    for _ in range(1000):
-        first = random.randrange(20000, 32000)
-        try:
-            with ExitStack() as stack:
-                for port in range(first, first + count):
-                    stack.enter_context(socket.create_server(("127.0.0.1", port)))
-                return first
-        except OSError:
-            continue
-    raise AssertionError(f"no {count} free ports in a row")
 
 
 class Service:

@@ -8,8 +8,8 @@ import pytest
 
 from tests.support.cut_cable import Cable, cable_to
 from tests.support.hosts import HostRole, Hosts
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
-from tests.support.receivers import free_port
 from tests.support.wait import wait_for
 
 pytestmark = pytest.mark.timeout(600)

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.hosts import HostRole, Hosts
 from tests.support.load_of_pages_and_reports import Messages, Pages, balancer
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.studies import a_study
 from tests.support.tcp_proxy import ADDRESS, checks, running, states
 from tests.support.wait import wait_for

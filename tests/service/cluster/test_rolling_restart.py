@@ -11,7 +11,8 @@ import pytest
 from tests.support.hosts import Hosts
 from tests.support.load_behind_haproxy import Sender, balancer, telling, told
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port, store_scp
+from tests.support.ports import free_port
+from tests.support.receivers import store_scp
 from tests.support.shared_service import SharedService
 from tests.support.tcp_proxy import checks, running
 from tests.support.wait import wait_for

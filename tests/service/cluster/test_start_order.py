@@ -9,8 +9,8 @@ import pytest
 from tests.service.test_away_at_start import PORT_OF
 from tests.support.hosts import HostRole, Hosts
 from tests.support.model_folders import write_model
+from tests.support.ports import free_port
 from tests.support.postgres_server import PostgresServer
-from tests.support.receivers import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.sentinels import WatchedRedis
 from tests.support.wait import wait_for

@@ -22,7 +22,7 @@ from pydicom.uid import ComputedRadiographyImageStorage
 from tests.support.certificates import authority
 from tests.support.dicom_peer import running_listener, store
 from tests.support.model_folders import write_model
-from tests.support.receivers import free_port
+from tests.support.ports import free_port
 from tests.support.redis_server import RedisServer
 from tests.support.service import Roles, a_chest, is_done, receive, roles
 from tests.support.wait import wait_for
