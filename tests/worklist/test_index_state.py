@@ -93,3 +93,25 @@ def test_a_copy_follows_the_index_and_reads_anew_what_was_changed_behind_its_bac
     table.refresh()
     assert not table.is_whole
     assert index.doubted() == {b"1.2.3"}
+
+
+def test_a_list_that_takes_long_to_read_is_read_anew_less_often(
+    redis_server: RedisServer, index: IndexedWorklist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, read = [0.0], index.listed_entries
+
+    def slow() -> list[tuple[str, bytes | None]]:
+        now[0] += 10.0
+        return read()
+
+    monkeypatch.setattr(index, "listed_entries", slow)
+    table = StudyTable(index, lambda: now[0])
+    index.put(a_decision("1.2.3"))
+    table.refresh()
+    redis_server.client().hset(keys.ENTRIES, "1.2.3", keys.entry(a_decision("1.2.3", accession_number="new")))
+    now[0] = 199.0
+    table.refresh()
+    assert (now[0], table.decisions["1.2.3"].accession_number) == (199.0, "A1")
+    now[0] = 211.0
+    table.refresh()
+    assert table.decisions["1.2.3"].accession_number == "new"

@@ -101,12 +101,13 @@ class _Comparison:
         turns.folders = turns.folders or self._spool.study_changes()
         for parent, uids in turns.folders.changed().items():
             count += self._forget_silent(uids)
-            missing = [uid for uid in self._check.missing(uids) if uid not in turns.silent]
+            absent = self._check.missing(uids)
+            missing = [uid for uid in absent if uid not in turns.silent]
             if len(missing) > turns.at_once:  # the index is rebuilt, or all are compared
                 turns.folders.forget()
                 break
             count += self._compare(missing)
-            turns.indexed[parent] = len(uids) - len(self._check.missing(uids))
+            turns.indexed[parent] = len(uids) - len(self._check.missing(absent))
         return count
 
     def _is_in_doubt(self) -> bool:

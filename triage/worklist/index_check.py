@@ -16,6 +16,7 @@ from redis import Redis
 
 from triage.decision.types import TriageDecision
 from triage.worklist import index_keys as keys
+from triage.worklist import index_scripts as scripts
 
 _AT_ONCE = 1000
 
@@ -38,6 +39,7 @@ class IndexCheck:
 
     def __init__(self, client: Redis) -> None:
         self._client = client
+        self._missing = client.register_script(scripts.MISSING)
 
     def adds_up(self) -> bool:
         """Return whether the counts in the index agree, at a cost that does not grow with it.
@@ -97,12 +99,8 @@ class IndexCheck:
         found: list[str] = []
         rest = iter(uids)
         while some := list(islice(rest, _AT_ONCE)):
-            pipeline = self._client.pipeline(transaction=True)
-            for uid in some:
-                pipeline.hexists(keys.ENTRIES, uid)
-                pipeline.hexists(keys.PLACES, uid)
-            replies = pipeline.execute()
-            found += [uid for uid, *both in zip(some, replies[::2], replies[1::2], strict=True) if not all(both)]
+            # One script: two commands for each study cost redis-py and Redis ten times as much.
+            found += [some[at - 1] for at in self._missing(keys=[keys.ENTRIES, keys.PLACES], args=some)]
         return found
 
     def studies(self) -> tuple[set[bytes], set[bytes]]:

@@ -114,3 +114,14 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 redis.call('SET', KEYS[1], ARGV[2])
 return 1
 """
+
+# The places in ARGV (from 1) of the studies that lack an entry (KEYS[1]) or a position (KEYS[2]).
+MISSING = """
+local missing = {}
+for at, uid in ipairs(ARGV) do
+  if redis.call('HEXISTS', KEYS[1], uid) == 0 or redis.call('HEXISTS', KEYS[2], uid) == 0 then
+    missing[#missing + 1] = at
+  end
+end
+return missing
+"""

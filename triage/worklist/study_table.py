@@ -1,7 +1,7 @@
 """A copy of the listed decisions in this process's memory, for orders and filters that the index does not have.
 
 It follows the index's log of changes, at a cost that does not grow with the list, and is read anew once a minute and
-whenever the log does not reach back.
+whenever the log does not reach back. A list so long that reading it takes seconds is read anew less often.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from triage.worklist.index import IndexedWorklist
 from triage.worklist.index_keys import readable
 
 _READ_ANEW_EVERY_S = 60.0
+_LEAST_PAUSE = 20  # times what reading it took
 
 
 class StudyTable:
@@ -25,6 +26,7 @@ class StudyTable:
         self._decisions: dict[str, TriageDecision] = {}
         self._count = -1  # of changes that are in the copy
         self._read_at = float("-inf")
+        self._pause_s = _READ_ANEW_EVERY_S
         self._digests: dict[str, int] = {}  # of the entries that the decisions were read from
         self._skipped = 0
         self.version = 0
@@ -43,8 +45,10 @@ class StudyTable:
     def refresh(self) -> None:
         """Follow the index. ``version`` is another one afterwards if anything changed."""
         changes = self._index.state.changed_since(self._count)
-        if changes.studies is None or self._clock() - self._read_at >= _READ_ANEW_EVERY_S:
+        if changes.studies is None or self._clock() - self._read_at >= self._pause_s:
+            began = self._clock()
             self._read_anew()
+            self._pause_s = max(_READ_ANEW_EVERY_S, _LEAST_PAUSE * (self._clock() - began))
         elif changes.studies:
             self._follow(changes.studies)
         self._count = changes.count
