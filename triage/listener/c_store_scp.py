@@ -19,7 +19,7 @@ from triage.spool.store import Store
 from triage.spool.stored_object import Upload
 from triage.spool.usage import HighWater
 
-_AT_ONCE = 1 << 19  # bytes that are hashed and written at once
+_AT_ONCE = 1 << 20  # bytes that are hashed and written at once
 _ABOVE_HIGH_WATER = "the spool is above its high-water mark"
 
 
