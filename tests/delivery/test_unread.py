@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -27,6 +27,7 @@ from triage.decision.reasons import Reason
 from triage.decision.rejection_note import RejectionNote
 from triage.decision.types import Tag
 from triage.delivery.build import Builder, BuildResult, build_if_changed
+from triage.delivery.deliverer import Deliverer
 from triage.delivery.outbox import Outbox
 from triage.delivery.record import DeliveryState
 from triage.delivery.unread import UnreadNotes
@@ -51,6 +52,14 @@ def built(spool: Spool, study: str, **settings: Any) -> bytes:
     assert build_if_changed(builder, study, time.time()) is BuildResult.UNREAD
     build_if_changed(builder, study, time.time() + GIVEN_UP_AFTER_S + 1.0)
     return b"".join(map(outbox.payload, outbox.waiting("ris")))
+
+
+def tell_without_images(deliverer: Deliverer, lost: LostSpool, clock: Clock, studies: Iterable[str]) -> None:
+    """The destination is told of studies whose images could not be read for a quarter of an hour."""
+    lost.lost_studies = frozenset(studies)
+    deliverer.round()
+    clock.at += GIVEN_UP_AFTER_S + 1.0
+    deliverer.round()
 
 
 def contradicted(spool: Spool, study: str, image: Dataset) -> None:
@@ -242,10 +251,7 @@ def test_studies_that_stay_lost_keep_none_from_being_told_anew_with_the_next_loo
     with store_scp() as scp:
         deliverer = a_deliverer(lost, scp.port, clock)
         studies = sorted(a_study(lost, "pacs") for _ in range(6))
-        lost.lost_studies = frozenset(studies)
-        deliverer.round()
-        clock.at += GIVEN_UP_AFTER_S + 1.0
-        deliverer.round()
+        tell_without_images(deliverer, lost, clock, studies)
         assert len(scp.received) == 6
         lost.lost_studies = frozenset(studies[:5])
         clock.at += 61.0
@@ -259,10 +265,7 @@ def test_a_later_result_of_a_study_that_was_told_of_without_its_images_waits_no_
     with store_scp() as scp:
         deliverer = a_deliverer(lost, scp.port, clock)
         study = a_study(lost, "pacs", tag=Tag.NORMAL)
-        lost.lost_studies = frozenset({study})
-        deliverer.round()
-        clock.at += GIVEN_UP_AFTER_S + 1.0
-        deliverer.round()
+        tell_without_images(deliverer, lost, clock, {study})
         add_image(lost, a_radiograph(study), tag=Tag.ABNORMAL, probability=0.9)
         settle(lost, study, "pacs")
         clock.at += 1.0
@@ -289,10 +292,7 @@ def test_a_study_that_another_process_holds_ends_no_look(spool: Spool) -> None:
     with store_scp() as scp:
         deliverer = a_deliverer(held, scp.port, clock)
         studies = sorted(a_study(held, "pacs") for _ in range(2))
-        held.lost_studies = frozenset(studies)
-        deliverer.round()
-        clock.at += GIVEN_UP_AFTER_S + 1.0
-        deliverer.round()
+        tell_without_images(deliverer, held, clock, studies)
         held.lost_studies, held.held = frozenset(), studies[0]
         clock.at += 61.0
         deliverer.round()  # looks
@@ -309,10 +309,7 @@ def test_what_a_person_has_dropped_is_not_told_again_when_its_images_can_be_read
     with store_scp() as scp:
         deliverer = a_deliverer(lost, scp.port, clock)
         study = a_study(lost, "pacs")
-        lost.lost_studies = frozenset({study})
-        deliverer.round()
-        clock.at += GIVEN_UP_AFTER_S + 1.0
-        deliverer.round()
+        tell_without_images(deliverer, lost, clock, {study})
         drop(deliverer.outbox, "pacs", clock.at)
         lost.lost_studies = frozenset()
         for _ in range(2):

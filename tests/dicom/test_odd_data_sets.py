@@ -24,7 +24,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from tests.support.dicom_peer import DX
+from tests.support.dicom_peer import DX, UNENCAPSULATED
 from triage.dicom.byte_source import MemorySource
 from triage.dicom.data_set import read_header, survey_file
 from triage.dicom.file_meta import read_file_meta
@@ -33,12 +33,6 @@ from triage.dicom.part10 import Receipt, header, receipt_in
 from triage.radiograph.decode import open_dicom
 from triage.radiograph.types import Rejected
 
-SYNTAXES = (
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-)
 UIDS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID")
 NUMBERS = ("Rows", "Columns", "SamplesPerPixel")
 FOREIGN = ("a group 0002", "more of our group", "a command")
@@ -116,7 +110,7 @@ def make_odd(draw: random.Random, pieces: list[Piece], kind: str, syntax: str) -
         case "left out":
             del pieces[at]
         case "a group 0002":
-            pieces.insert(0, Piece(0x00020010, b"UI", draw.choice(SYNTAXES).encode()))
+            pieces.insert(0, Piece(0x00020010, b"UI", draw.choice(UNENCAPSULATED).encode()))
         case "more of our group":
             length = draw.choice([None, 100, 0xFFFFFFFF])
             pieces.insert(0, Piece(draw.choice([0x00020103, 0x0002FFFF]), b"OB", bytes(4), length))
@@ -128,7 +122,7 @@ def odd_objects() -> Iterator[tuple[str, bytes, list[str]]]:
     """Transfer syntaxes, data sets as a sender may send them, and what is odd about each."""
     draw = random.Random(1020)
     for _ in range(1500):
-        syntax = draw.choice(SYNTAXES)
+        syntax = draw.choice(UNENCAPSULATED)
         plain = ExplicitVRLittleEndian if syntax == DeflatedExplicitVRLittleEndian else syntax
         order: str = ">" if plain == ExplicitVRBigEndian else "<"
         pieces = [

@@ -23,17 +23,14 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from pydicom.dataset import Dataset
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
 )
 
 from tests.fuzz.http_requests import http_requests
 from tests.fuzz.http_requests import requests as requests_of_http
 from tests.fuzz.pixel_data import objects, pixel_data
 from tests.support.certificates import authority, client_context
-from tests.support.dicom_peer import DX, a_data_set, associate_rq, command, encoded
+from tests.support.dicom_peer import DX, UNENCAPSULATED, a_data_set, associate_rq, command, encoded
 from tests.support.proxy_headers import NOOP, checked, local, value
 from tests.support.proxy_headers import header as header_of_proxy
 from triage.dicom.association_request import MalformedRequestError, read_request
@@ -72,12 +69,6 @@ from triage.web.api.worklist import BadRequestError
 from triage.worklist import workitem_content, workitem_state
 from triage.worklist.workitem_state import RefusedError, WorkitemState
 
-SYNTAXES = (
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    DeflatedExplicitVRLittleEndian,
-)
 RECEIPT = Receipt(1.0, "FUZZ", "CXR_TRIAGE", "127.0.0.1")
 
 
@@ -268,7 +259,7 @@ def association_request(data: bytes) -> None:
 
 
 def requests() -> list[bytes]:
-    contexts = [(number, DX, list(SYNTAXES)) for number in (1, 3, 5)]
+    contexts = [(number, DX, list(UNENCAPSULATED)) for number in (1, 3, 5)]
     return [associate_rq(contexts, "FUZZ"), associate_rq([], "")]
 
 
@@ -277,7 +268,7 @@ def requests() -> list[bytes]:
 
 def header_scan(data: bytes) -> None:
     """Listener, worker and delivery read a data set, none of them raises, and they agree on which object it is."""
-    syntax = SYNTAXES[data[0] % len(SYNTAXES)] if data else ExplicitVRLittleEndian
+    syntax = UNENCAPSULATED[data[0] % len(UNENCAPSULATED)] if data else ExplicitVRLittleEndian
     identity = read_identity(BytesIO(data[1:]), syntax)
     file = header(identity.sop_class_uid, identity.sop_instance_uid, syntax, RECEIPT) + data[1:]
     source = MemorySource(file)
@@ -300,7 +291,7 @@ def data_sets() -> list[bytes]:
     dataset = a_data_set(
         PixelData=bytes(64), Rows=8, Columns=4, SamplesPerPixel=1, BitsAllocated=16, RequestAttributesSequence=[item]
     )
-    seeds = [bytes([number]) + encoded(dataset, syntax) for number, syntax in enumerate(SYNTAXES[:3])]
+    seeds = [bytes([number]) + encoded(dataset, syntax) for number, syntax in enumerate(UNENCAPSULATED[:3])]
     packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
     return [*seeds, b"\3" + packer.compress(encoded(dataset)) + packer.flush()]
 

@@ -9,8 +9,8 @@ from triage.decision.types import ImageAssessment, TriageDecision
 from triage.metrics.worker import WorkerMetrics
 
 
-def _do_nothing(study_instance_uid: str) -> None:
-    return None
+def do_nothing(study_instance_uid: str) -> None:
+    """Do nothing under the lock of a study whose decision was written."""
 
 
 @dataclass(frozen=True)
@@ -25,4 +25,4 @@ class DecisionOutputs:
     metrics: WorkerMetrics
     index: Callable[[Sequence[TriageDecision]], None]
     mark: Callable[[str], None] = lambda study_instance_uid: None
-    deciding: Callable[[Collection[str], Collection[ImageAssessment]], Callable[[str], None]] = lambda *_: _do_nothing
+    deciding: Callable[[Collection[str], Collection[ImageAssessment]], Callable[[str], None]] = lambda *_: do_nothing

@@ -14,6 +14,7 @@ from triage.decision.types import ImageAssessment, PriorityPolicy, TriageDecisio
 from triage.errors import cause
 from triage.runtime.log_context import about
 from triage.runtime.logs import where_raised
+from triage.scoring.decision_outputs import do_nothing
 from triage.spool.clock import time_of
 from triage.spool.errors import LockedError
 from triage.spool.store import Store
@@ -48,10 +49,6 @@ class StudyErrors:
                 self.by_study[study_instance_uid] = f"the study cannot be written: {cause(error)}"
 
 
-def _nothing(study_instance_uid: str) -> None:
-    return None
-
-
 @dataclass(frozen=True)
 class DecisionRules:
     """Rules of the site for its decisions.
@@ -77,7 +74,7 @@ class StudyDecider:
         self._mark = mark
 
     def decide_all(
-        self, studies: Iterable[str], errors: StudyErrors, decided: Callable[[str], None] = _nothing
+        self, studies: Iterable[str], errors: StudyErrors, decided: Callable[[str], None] = do_nothing
     ) -> dict[str, TriageDecision]:
         """Return the decisions by study; a study that cannot be decided is in ``errors`` instead.
 

@@ -99,7 +99,7 @@ class IndexCheck:
         found: list[str] = []
         rest = iter(uids)
         while some := list(islice(rest, _AT_ONCE)):
-            # One script: two commands for each study cost redis-py and Redis ten times as much.
+            # One script: two commands for each study were more than half of a sweep after new studies (benchmarks.md).
             found += [some[at - 1] for at in self._missing(keys=[keys.ENTRIES, keys.PLACES], args=some)]
         return found
 
